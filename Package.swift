@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house settings; Docs/decisions/0002-house-settings.md says why each is on.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+// External products, by the name our targets use for them.
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+/// One of our own targets; the path shows where in the walk it stands.
+func ours(_ name: String, _ path: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(path)", swiftSettings: house)
+}
+
+/// The tests of one target.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: house)
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "martlet", targets: ["martlet"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "martlet",
+            dependencies: ["Assembly", "Simulator", "Settings", "Operations", "Vocabulary", "Telemetry", arguments, logging],
+            path: "Sources/martlet",
+            swiftSettings: house,
+            // The binary carries the Swift runtime; the tests, built from the same objects, cannot (Docs/decisions/0003-one-build.md).
+            linkerSettings: [
+                .unsafeFlags(
+                    ["-static-stdlib", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections", "-lBlocksRuntime"],
+                    .when(platforms: [.linux]))
+            ]
+        ),
+        ours(
+            "Assembly", "Assembly",
+            [
+                "Vocabulary", "Contracts", "Dialects", "Edge", "Identity", "Admission", "Routing", "Calling", "Settling",
+                "Providers", "StoresSQLite", "Management", "Telemetry", "Settings",
+                nio, nioPosix, nioSSL, lifecycle, logging, crypto,
+            ]),
+        ours("Vocabulary", "Vocabulary"),
+        ours("Contracts", "Contracts", ["Vocabulary", nio]),
+        ours("Dialects", "Dialects", ["Vocabulary", "CScan", nio]),
+        ours("Walk", "Path/Walk", ["Vocabulary"]),
+        ours("Edge", "Path/Edge", ["Walk", "Vocabulary", "Contracts", "Dialects", nio, nioPosix, nioHTTP1, nioLocks]),
+        ours("Identity", "Path/Identity", ["Vocabulary", "Contracts", nio, crypto]),
+        ours("Admission", "Path/Admission", ["Vocabulary", "Contracts"]),
+        ours("Routing", "Path/Routing", ["Vocabulary", "Contracts"]),
+        ours("Calling", "Path/Calling", ["Vocabulary", "Contracts", nio, nioPosix, nioSSL, nioLocks]),
+        ours("Settling", "Path/Settling", ["Vocabulary", "Contracts", "CScan", nio, nioLocks, logging]),
+        ours("Providers", "Backends/Providers", ["Vocabulary", "Contracts", nio]),
+        ours("StoresSQLite", "Backends/StoresSQLite", ["Vocabulary", "Contracts", grdb]),
+        ours("Management", "Management", ["Vocabulary", "Contracts", "Telemetry", hummingbird, httpTypes, nio, logging, crypto]),
+        ours("Telemetry", "Telemetry", ["Vocabulary", "Contracts", logging]),
+        ours("Settings", "Settings", ["Vocabulary", yams]),
+        ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioHTTP1]),
+        ours("Simulator", "Simulator", ["CScan", nio, nioPosix, nioHTTP1, nioLocks, nioSSL, logging]),
+        .target(name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
+            linkerSettings: [.linkedLibrary("simdjson")]),
+    ],
+    cxxLanguageStandard: .cxx17
+)
