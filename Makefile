@@ -1,0 +1,46 @@
+# Every way to build, run and check Martlet. `make help` lists the targets; the work itself is in Scripts/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One configuration for everything, so that all of it shares its objects (Docs/decisions/0003-one-build.md).
+SWIFT ?= swift
+SWIFT_FLAGS ?= -c release -Xswiftc -enforce-exclusivity=unchecked
+# Where `make run` listens.
+PORT ?= 8000
+SIM_PORT ?= 9900
+
+export SWIFT SWIFT_FLAGS PORT SIM_PORT
+
+.PHONY: help build run test test-swift test-python bench format lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Install what the build needs and build the release binary
+	@Scripts/build
+
+run: ## Build, start the simulator and Martlet, and print a first call (PORT=8000 SIM_PORT=9900)
+	@exec Scripts/run
+
+test: ## Install what the tests need, build, and run every test
+	@exec Scripts/test all
+
+test-swift: ## The Swift tests alone
+	@exec Scripts/test swift
+
+test-python: ## The client and scenario suites alone, against the release binary
+	@exec Scripts/test python
+
+bench: ## CPU per call, calls per second and latency: nginx and Martlet, interleaved
+	@exec Scripts/bench
+
+format: ## Format the Swift sources
+	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Package.swift
+
+lint: ## Check format, shell scripts and the boundaries between targets
+	@exec Scripts/lint
+
+clean: ## Remove what was built and what `make run` and `make test` made (not ./data)
+	@rm -rf .build .venv .run .pytest_cache
