@@ -1,0 +1,176 @@
+internal import CScan
+package import NIOCore
+package import Vocabulary
+
+/// Finds the token counts of a plain answer while it passes. Any size, any cut between its parts.
+package struct OpenAIAnswerMeter {
+    private var raw = cscan_answer()
+
+    package init() {}
+
+    /// Takes the next bytes of the answer.
+    package mutating func feed(_ bytes: ByteBuffer) {
+        bytes.withUnsafeReadableBytes { part in
+            guard let base = part.baseAddress else { return }
+            cscan_answer_feed(&raw, base.assumingMemoryBound(to: UInt8.self), part.count)
+        }
+    }
+
+    /// What the provider says it counted, if it says so.
+    package var usage: TokenUsage? { raw.has_usage == 1 ? raw.usage : nil }
+
+    /// The bytes of text that the model produced, for an estimate.
+    package var contentBytes: Int64 { Int64(raw.content_bytes) }
+
+    /// Whether the answer is a whole JSON object.
+    package var isWholeObject: Bool { raw.is_whole == 1 }
+
+    /// Whether it has a top-level `error`.
+    package var hasError: Bool { raw.has_error == 1 }
+
+    /// Whether it has what an answer of this dialect carries: a `choices` or a `data` array.
+    package var hasResult: Bool { raw.has_data == 1 }
+}
+
+/// Follows a stream of server-sent events: passes whole events on as the bytes they are, finds usage, and sees the end.
+package struct OpenAIStreamScanner {
+    /// The start of an event whose end has not come yet.
+    private var pending = ByteBuffer()
+    /// How far `pending` is known to hold no end.
+    private var searched = 0
+    /// An event larger than ``pendingMax`` is being passed on in pieces, unread.
+    private var isOversize = false
+    private let hidesUsage: Bool
+
+    /// Whether `[DONE]` has come.
+    package private(set) var isDone = false
+    /// Whether any choice has said why it finished.
+    package private(set) var hasFinish = false
+    /// Whether an event was an error object of the provider's.
+    package private(set) var hasError = false
+    /// The last usage that the provider sent.
+    package private(set) var usage: TokenUsage?
+    /// Events that carried text of the model's: about a token each with most providers.
+    package private(set) var contentEvents: Int64 = 0
+    /// The bytes of that text.
+    package private(set) var contentBytes: Int64 = 0
+
+    /// The largest event that is held back until it is whole; nothing that we look for is larger.
+    package static let pendingMax = 1 << 20
+
+    /// - Parameter hidesUsage: whether the usage chunk was our wish and not the client's, and so must not reach it.
+    package init(hidesUsage: Bool) {
+        self.hidesUsage = hidesUsage
+    }
+
+    /// Takes the next bytes and returns what the client may have: whole events in order, without the hidden one and without `[DONE]`,
+    /// which the caller adds once the record is written.
+    package mutating func feed(_ bytes: ByteBuffer) -> ByteBuffer? {
+        if isDone { return nil }
+        var input: ByteBuffer
+        if pending.readableBytes == 0 {
+            input = bytes
+        } else {
+            input = pending
+            pending = ByteBuffer()
+            var more = bytes
+            input.writeBuffer(&more)
+        }
+        var output: ByteBuffer?
+        // Everything before `from` has been dealt with; what stands between `from` and `at` may go out as one slice.
+        var from = input.readerIndex
+        var at = from
+        while !isDone {
+            let end = input.eventEnd(from: at, searched: searched)
+            guard let end else { break }
+            searched = 0
+            let isHidden = isOversize ? false : look(at: input, from: at, to: end)
+            isOversize = false
+            if isHidden {
+                append(input, from: from, to: at, to: &output)
+                from = end
+            }
+            at = end
+        }
+        append(input, from: from, to: at, to: &output)
+        if isDone { return output }
+        if at < input.writerIndex {
+            let rest = input.writerIndex - at
+            if rest > OpenAIStreamScanner.pendingMax {
+                append(input, from: at, to: input.writerIndex, to: &output)
+                isOversize = true
+                searched = 0
+            } else {
+                input.moveReaderIndex(to: at)
+                pending = input
+                searched = rest
+            }
+        }
+        return output
+    }
+
+    /// What is left when the provider's answer is over: an event without its blank line.
+    package mutating func rest() -> ByteBuffer? {
+        guard !isDone, pending.readableBytes > 0 else { return nil }
+        var last = pending
+        pending = ByteBuffer()
+        let isHidden = look(at: last, from: last.readerIndex, to: last.writerIndex)
+        if isHidden || isDone { return nil }
+        last.writeStaticString("\n\n")
+        return last
+    }
+
+    /// Looks into one whole event; says whether the client must not see it.
+    private mutating func look(at input: ByteBuffer, from: Int, to end: Int) -> Bool {
+        var event = cscan_event()
+        var answer = cscan_answer()
+        input.withVeryUnsafeBytes { storage in
+            guard let base = storage.baseAddress else { return }
+            cscan_event_scan(base.assumingMemoryBound(to: UInt8.self) + from, end - from, &event, &answer)
+        }
+        guard event.has_data == 1 else { return false }
+        if event.is_done == 1 {
+            isDone = true
+            return true
+        }
+        if answer.has_error == 1 { hasError = true }
+        if answer.has_finish == 1 { hasFinish = true }
+        if answer.content_bytes > 0 {
+            contentEvents += 1
+            contentBytes += Int64(answer.content_bytes)
+        }
+        guard answer.has_usage == 1 else { return false }
+        usage = answer.usage
+        return hidesUsage && answer.has_choices == 0 && answer.has_error == 0
+    }
+}
+
+extension cscan_answer {
+    fileprivate var usage: TokenUsage {
+        TokenUsage(input: prompt_tokens, cachedInput: cached_tokens, output: completion_tokens, reasoning: reasoning_tokens).clamped
+    }
+}
+
+extension ByteBuffer {
+    /// The index behind the event that begins at `from`.
+    fileprivate func eventEnd(from: Int, searched: Int) -> Int? {
+        withVeryUnsafeBytes { storage in
+            guard let base = storage.baseAddress, from < writerIndex else { return nil }
+            let end = cscan_event_end(base.assumingMemoryBound(to: UInt8.self) + from, writerIndex - from, searched)
+            return end == 0 ? nil : from + end
+        }
+    }
+}
+
+/// Adds a slice to what goes out; without a copy as long as it is one piece.
+private func append(_ input: ByteBuffer, from: Int, to end: Int, to output: inout ByteBuffer?) {
+    guard end > from, var slice = input.getSlice(at: from, length: end - from) else { return }
+    if output == nil { output = slice } else { output?.writeBuffer(&slice) }
+}
+
+/// An estimate of the tokens of a call whose provider gave no counts (PRODUCT A10).
+///
+/// Four bytes a token is the usual rule of thumb for English text; most providers send a token an event.
+package func estimatedUsage(promptBytes: Int64, contentBytes: Int64, contentEvents: Int64) -> TokenUsage {
+    TokenUsage(input: (promptBytes + 3) / 4, output: max(contentEvents, (contentBytes + 3) / 4), isEstimate: true)
+}
