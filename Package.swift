@@ -22,6 +22,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -86,12 +87,14 @@ let package = Package(
         ours("Calling", "Path/Calling", ["Vocabulary", "Contracts", nio, nioPosix, nioSSL, nioLocks]),
         ours("Settling", "Path/Settling", ["Vocabulary", "Contracts", "CScan", nio, nioLocks, logging]),
         ours("Providers", "Backends/Providers", ["Vocabulary", "Contracts", nio]),
-        ours("StoresSQLite", "Backends/StoresSQLite", ["Vocabulary", "Contracts", grdb]),
+        ours("StoresSQLite", "Backends/StoresSQLite", ["Vocabulary", "Contracts", grdb, sqlite]),
         ours("Management", "Management", ["Vocabulary", "Contracts", "Telemetry", hummingbird, httpTypes, nio, logging, crypto]),
         ours("Telemetry", "Telemetry", ["Vocabulary", "Contracts", logging]),
         ours("Settings", "Settings", ["Vocabulary", yams]),
         ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioHTTP1]),
         ours("Simulator", "Simulator", ["CScan", nio, nioPosix, nioHTTP1, nioLocks, nioSSL, logging]),
+        ours("MartletTestKit", "MartletTestKit", ["Vocabulary", "Contracts"]),
+        tests("StoresSQLite", ["StoresSQLite", "MartletTestKit", "Vocabulary", "Contracts"]),
         .target(name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson")]),
     ],

@@ -1,0 +1,162 @@
+package import Contracts
+import GRDB
+import GRDBSQLite
+package import Vocabulary
+
+extension SQLiteStore: UsageStore {
+    package func apply(_ records: [UsageRecord], replica: String, position: JournalPosition) async throws(StoreError) {
+        try await write { database in
+            guard try advance(to: position, replica: replica, on: database) else { return }
+            let insert = try RawStatement(UsageColumns.insert, on: database)
+            var minutes: [Int64: ClosedRange<Int64>] = [:]
+            for record in records {
+                let isAggregate = record.count != 1 || (record.outcome == .refused && record.requestID.isEmpty)
+                try UsageColumns.bind(record, isAggregate: isAggregate, to: insert)
+                // Stays 0 unless a row is inserted.
+                sqlite3_set_last_insert_rowid(database.sqliteConnection, 0)
+                try insert.run()
+                let number = sqlite3_last_insert_rowid(database.sqliteConnection)
+                guard number != 0 else { continue }
+                let minute = UsageColumns.minute(of: record.startedAt)
+                // Numbers grow while a transaction inserts.
+                minutes[minute] = (minutes[minute]?.lowerBound ?? number)...number
+            }
+            try widen(minutes, on: database)
+        }
+    }
+
+    package func positions(replica: String) async throws(StoreError) -> [JournalPosition] {
+        try await read { database in
+            let statement = try RawStatement(
+                "SELECT segment, offset FROM usage_positions WHERE replica = ? ORDER BY segment", on: database)
+            try statement.bind(replica, at: 1)
+            return try statement.rows { JournalPosition(segment: $0.text(0), offset: $0.integer(1)) }
+        }
+    }
+
+    package func forget(segments: [String], replica: String) async throws(StoreError) {
+        guard !segments.isEmpty else { return }
+        try await write { database in
+            let statement = try RawStatement("DELETE FROM usage_positions WHERE replica = ? AND segment = ?", on: database)
+            try statement.bind(replica, at: 1)
+            for segment in segments {
+                try statement.bind(segment, at: 2)
+                try statement.run()
+            }
+        }
+    }
+
+    package func rows(_ filter: UsageFilter, before: Int64?, limit: Int) async throws(StoreError) -> [UsageRow] {
+        guard limit > 0 else { return [] }
+        return try await read { database in
+            guard let numbers = try numbers(filter, before: before, on: database) else { return [] }
+            let query = UsageQuery(filter, numbers: numbers)
+            var found: [UsageRow] = []
+            for branch in query.branches {
+                let statement = try RawStatement(pageSQL(branch), on: database, isCached: false)
+                try statement.bind(Int64(limit), at: try statement.bind(branch.values))
+                found += try statement.rows(UsageColumns.row)
+            }
+            if query.branches.count > 1 { found.sort { $0.number > $1.number } }
+            return Array(found.prefix(limit))
+        }
+    }
+
+    package func totals(_ filter: UsageFilter) async throws(StoreError) -> UsageTotals {
+        try await read { database in
+            var totals = UsageTotals(calls: 0, tokens: TokenUsage(), cost: .zero)
+            guard let numbers = try numbers(filter, before: nil, on: database) else { return totals }
+            for branch in UsageQuery(filter, numbers: numbers).branches {
+                let statement = try RawStatement(
+                    """
+                    SELECT coalesce(sum(count), 0), coalesce(sum(input_tokens), 0), coalesce(sum(cached_input_tokens), 0),
+                        coalesce(sum(output_tokens), 0), coalesce(sum(reasoning_tokens), 0), coalesce(max(is_estimate), 0),
+                        coalesce(sum(cost_nanodollars), 0)
+                    FROM \(branch.from) \(branch.whereClause)
+                    """, on: database, isCached: false)
+                try statement.bind(branch.values)
+                for sums in try statement.rows({ row in (0..<7).map { row.integer($0) } }) {
+                    totals.calls += sums[0]
+                    totals.tokens.input += sums[1]
+                    totals.tokens.cachedInput += sums[2]
+                    totals.tokens.output += sums[3]
+                    totals.tokens.reasoning += sums[4]
+                    totals.tokens.isEstimate = totals.tokens.isEstimate || sums[5] != 0
+                    totals.cost = totals.cost + Money(nanodollars: sums[6])
+                }
+            }
+            return totals
+        }
+    }
+
+    /// How SQLite would find a page of the filter, in the words of `EXPLAIN QUERY PLAN`; for tests and for whoever asks why a page is slow.
+    package func pagePlan(_ filter: UsageFilter, before: Int64? = nil) async throws(StoreError) -> [String] {
+        try await read { database in
+            let query = UsageQuery(filter, numbers: try numbers(filter, before: before, on: database))
+            return try query.branches.flatMap { branch in
+                let statement = try RawStatement("EXPLAIN QUERY PLAN " + pageSQL(branch), on: database, isCached: false)
+                try statement.bind(1, at: try statement.bind(branch.values))
+                return try statement.rows { $0.text(3) }
+            }
+        }
+    }
+}
+
+private func pageSQL(_ branch: UsageQuery.Branch) -> String {
+    "SELECT \(UsageColumns.selected) FROM \(branch.from) \(branch.whereClause) ORDER BY number DESC LIMIT ?"
+}
+
+/// Notes that a replica's segment is applied up to a position.
+///
+/// - Returns: whether that is news; if not, the records up to it are here already.
+private func advance(to position: JournalPosition, replica: String, on database: Database) throws -> Bool {
+    let statement = try RawStatement(
+        """
+        INSERT INTO usage_positions (replica, segment, offset) VALUES (?, ?, ?)
+        ON CONFLICT (replica, segment) DO UPDATE SET offset = excluded.offset WHERE excluded.offset > offset
+        """, on: database)
+    try statement.bind(replica, at: 1)
+    try statement.bind(position.segment, at: 2)
+    try statement.bind(position.offset, at: 3)
+    try statement.run()
+    return sqlite3_changes(database.sqliteConnection) > 0
+}
+
+/// Makes the range of every minute hold the new rows too.
+private func widen(_ minutes: [Int64: ClosedRange<Int64>], on database: Database) throws {
+    let statement = try RawStatement(
+        """
+        INSERT INTO usage_minutes (minute, first_number, last_number) VALUES (?, ?, ?)
+        ON CONFLICT (minute) DO UPDATE SET
+            first_number = min(first_number, excluded.first_number), last_number = max(last_number, excluded.last_number)
+        """, on: database)
+    for (minute, numbers) in minutes {
+        try statement.bind(minute, at: 1)
+        try statement.bind(numbers.lowerBound, at: 2)
+        try statement.bind(numbers.upperBound, at: 3)
+        try statement.run()
+    }
+}
+
+/// The numbers among which all rows of a filter are.
+///
+/// - Returns: `nil` when there can be none.
+private func numbers(_ filter: UsageFilter, before: Int64?, on database: Database) throws -> ClosedRange<Int64>? {
+    var first: Int64 = 1
+    var last = Int64.max
+    if filter.from != nil || filter.until != nil {
+        let statement = try RawStatement(
+            "SELECT min(first_number), max(last_number) FROM usage_minutes WHERE minute BETWEEN ? AND ?", on: database)
+        try statement.bind(filter.from.map(UsageColumns.minute) ?? .min, at: 1)
+        try statement.bind(filter.until.map(UsageColumns.minute) ?? .max, at: 2)
+        let bounds = try statement.rows { row in row.optionalInteger(0).map { ($0, row.integer(1)) } }
+        guard let found = bounds.first, let (least, greatest) = found else { return nil }
+        first = least
+        last = greatest
+    }
+    if let before {
+        guard before > first else { return nil }
+        last = min(last, before - 1)
+    }
+    return first <= last ? first...last : nil
+}

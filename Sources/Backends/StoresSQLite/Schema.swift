@@ -1,0 +1,150 @@
+import Contracts
+import GRDB
+
+/// The tables, as numbered steps that can be taken forward and back.
+package enum Schema {
+    /// The version that this build writes and reads.
+    package static var currentVersion: Int { steps.count }
+
+    /// The version of the tables in a file; 0 for an empty one.
+    static func version(_ database: Database) throws -> Int {
+        try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+    }
+
+    /// Takes the steps between what the file has and `target`.
+    ///
+    /// Each step is a transaction that looks at the version again, so that processes which start together do not take one twice.
+    static func migrate(_ database: Database, to target: Int) throws {
+        guard (0...currentVersion).contains(target) else {
+            throw StoreError.corrupt("there is no version \(target); this build knows 0 to \(currentVersion)")
+        }
+        var isThere = false
+        while !isThere {
+            try database.inTransaction(.immediate) {
+                let version = try version(database)
+                guard (0...currentVersion).contains(version) else {
+                    throw StoreError.corrupt("the tables are of version \(version); this build knows 0 to \(currentVersion)")
+                }
+                if version < target {
+                    try database.execute(sql: steps[version].forward)
+                    try database.execute(sql: "PRAGMA user_version = \(version + 1)")
+                } else if version > target {
+                    try database.execute(sql: steps[version - 1].back)
+                    try database.execute(sql: "PRAGMA user_version = \(version - 1)")
+                } else {
+                    isThere = true
+                }
+                return .commit
+            }
+        }
+    }
+
+    /// The step at index n leads from version n to n + 1. A step that was released is never changed.
+    private static let steps: [(forward: String, back: String)] = [
+        (forward: keys, back: "DROP TABLE api_keys; DROP TABLE changes;"),
+        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
+    ]
+
+    /// Triggers count the changes, so that changes by other programs are seen too and usage does not drown them.
+    private static let keys = """
+        CREATE TABLE api_keys (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            hash BLOB NOT NULL UNIQUE,
+            prefix TEXT NOT NULL,
+            last_four TEXT NOT NULL,
+            tenant TEXT NOT NULL,
+            team TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            user TEXT NOT NULL,
+            rights INTEGER NOT NULL,
+            models TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            revoked_at INTEGER
+        ) STRICT;
+        CREATE TABLE changes (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO changes VALUES ('api_keys', 0);
+        CREATE TRIGGER api_keys_inserted AFTER INSERT ON api_keys BEGIN
+            UPDATE changes SET value = value + 1 WHERE name = 'api_keys';
+        END;
+        CREATE TRIGGER api_keys_updated AFTER UPDATE ON api_keys BEGIN
+            UPDATE changes SET value = value + 1 WHERE name = 'api_keys';
+        END;
+        CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys BEGIN
+            UPDATE changes SET value = value + 1 WHERE name = 'api_keys';
+        END;
+        """
+
+    /// Every index ends in the row number, as all of SQLite's do: a page of any one filter is a range of its index, newest first.
+    ///
+    /// `usage_minutes` turns a range of time into a range of numbers: which rows the calls that started in a minute lie between.
+    private static let usage = """
+        CREATE TABLE usage (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            is_aggregate INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            request_id TEXT NOT NULL,
+            tenant TEXT NOT NULL,
+            team TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            user TEXT NOT NULL,
+            key_id TEXT NOT NULL,
+            endpoint INTEGER NOT NULL,
+            is_stream INTEGER NOT NULL,
+            requested_model TEXT NOT NULL,
+            served_model TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            deployment TEXT NOT NULL,
+            input_tokens INTEGER NOT NULL,
+            cached_input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            is_estimate INTEGER NOT NULL,
+            cost_nanodollars INTEGER NOT NULL,
+            price_version TEXT NOT NULL,
+            price_is_known INTEGER NOT NULL,
+            latency_microseconds INTEGER NOT NULL,
+            first_byte_microseconds INTEGER NOT NULL,
+            overhead_microseconds INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            outcome INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            error_code TEXT NOT NULL,
+            fallback_reason TEXT NOT NULL,
+            prompt_bytes INTEGER NOT NULL,
+            client_address TEXT NOT NULL,
+            end_user TEXT NOT NULL,
+            session TEXT NOT NULL,
+            tags TEXT NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, key_id, client_address, endpoint, error_code) WHERE is_aggregate = 1;
+        CREATE INDEX usage_request_id ON usage (request_id);
+        CREATE INDEX usage_tenant ON usage (tenant);
+        CREATE INDEX usage_team ON usage (team);
+        CREATE INDEX usage_agent ON usage (agent);
+        CREATE INDEX usage_user ON usage (user);
+        CREATE INDEX usage_key_id ON usage (key_id);
+        CREATE INDEX usage_requested_model ON usage (requested_model);
+        CREATE INDEX usage_served_model ON usage (served_model) WHERE served_model <> requested_model;
+        CREATE INDEX usage_provider ON usage (provider);
+        CREATE INDEX usage_endpoint ON usage (endpoint);
+        CREATE INDEX usage_outcome ON usage (outcome);
+        CREATE INDEX usage_status ON usage (status);
+        CREATE INDEX usage_is_stream ON usage (is_stream);
+        CREATE TABLE usage_minutes (
+            minute INTEGER PRIMARY KEY,
+            first_number INTEGER NOT NULL,
+            last_number INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE usage_positions (
+            replica TEXT NOT NULL,
+            segment TEXT NOT NULL,
+            offset INTEGER NOT NULL,
+            PRIMARY KEY (replica, segment)
+        ) STRICT, WITHOUT ROWID;
+        """
+}

@@ -1,0 +1,69 @@
+import Contracts
+import MartletTestKit
+import StoresSQLite
+import Testing
+import Vocabulary
+
+@Suite struct `A SQLite store that another process has locked` {
+    let directory: TemporaryDirectory
+
+    init() throws {
+        directory = try TemporaryDirectory()
+    }
+
+    @Test func `is unavailable for writes, readable, and well again afterwards`() async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        try await store.insert(KeyStoreContract.key(1))
+        let holder = try LockHolder(path: directory.store)
+        let clock = ContinuousClock()
+        let start = clock.now
+        #expect(try await isUnavailable { try await store.insert(KeyStoreContract.key(2)) })
+        #expect(try await isUnavailable {
+            try await store.apply([UsageStoreContract.call(1)], replica: "a", position: UsageStoreContract.at(1))
+        })
+        #expect(try await isUnavailable { _ = try await store.revoke(id: "key_1", at: WallTime(microseconds: 1)) })
+        // Three waits for the lock and room for a slow machine; GRDB's own default would be none, SQLite's none too.
+        #expect(start.duration(to: clock.now) < .seconds(5))
+        #expect(try await store.keys() == [KeyStoreContract.key(1)])
+        #expect(try await store.totals(UsageFilter()).calls == 0)
+        try holder.release()
+        try await store.insert(KeyStoreContract.key(2))
+        try await store.apply([UsageStoreContract.call(1)], replica: "a", position: UsageStoreContract.at(1))
+        #expect(try await store.keys().count == 2)
+        #expect(try await store.totals(UsageFilter()).calls == 1)
+    }
+
+    @Test func `does not hold up Swift's threads while it waits`() async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        let holder = try LockHolder(path: directory.store)
+        let clock = ContinuousClock()
+        let longest = try await withThrowingTaskGroup(of: Void.self, returning: Duration.self) { group in
+            for number in 0..<16 {
+                group.addTask {
+                    let refused = try await isUnavailable { try await store.insert(KeyStoreContract.key(number)) }
+                    #expect(refused)
+                }
+            }
+            // The write lock is waited for by one after the other: while they do, tasks on the pool go on.
+            var longest = Duration.zero
+            for _ in 0..<200 {
+                let start = clock.now
+                await Task { await Task.yield() }.value
+                longest = max(longest, start.duration(to: clock.now))
+            }
+            try await group.waitForAll()
+            return longest
+        }
+        #expect(longest < .milliseconds(SQLiteStore.busyMilliseconds))
+        try holder.release()
+    }
+
+    @Test func `cannot be opened by one who must change it first`() async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        try await store.migrate(to: 0)
+        let holder = try LockHolder(path: directory.store)
+        #expect(try await isUnavailable { _ = try SQLiteStore.open(path: directory.store) })
+        try holder.release()
+        #expect(try await SQLiteStore.open(path: directory.store).keys().isEmpty)
+    }
+}
