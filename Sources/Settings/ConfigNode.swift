@@ -85,3 +85,23 @@ extension ConfigNode: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, Exp
         self.init(.mapping(entries.map { Entry(key: $0.0, keyOrigin: Origin(.embedded), value: $0.1) }))
     }
 }
+
+extension ConfigNode {
+    /// Whether this is a list of nothing, or nothing where a list could be.
+    var isEmptyList: Bool {
+        switch content {
+        case .null: true
+        case .sequence(let items): items.isEmpty
+        case .scalar, .mapping: false
+        }
+    }
+
+    /// Whether this is a mapping of nothing, or nothing where a mapping could be.
+    var isEmptyMapping: Bool {
+        switch content {
+        case .null: true
+        case .mapping(let entries): entries.isEmpty
+        case .scalar, .sequence: false
+        }
+    }
+}

@@ -8,8 +8,8 @@ package struct Origin: Sendable, Hashable {
         case file(String, line: Int, column: Int)
         /// A variable, by its name.
         case environment(String)
-        /// A flag of the command line, as it was written without its value.
-        case flag(String)
+        /// A flag of the command line.
+        case commandLine
     }
 
     package var source: Source
@@ -23,14 +23,14 @@ package struct Origin: Sendable, Hashable {
 }
 
 extension Origin: CustomStringConvertible {
-    /// `default`, `martlet.yaml:3`, `MARTLET_SERVER_PORT`, `--port`; with the reference behind it.
+    /// `default`, `martlet.yaml:3`, `MARTLET_SERVER_PORT`, `command line`; with the reference behind it.
     package var description: String {
         let place =
             switch source {
             case .embedded: "default"
             case .file(let file, let line, _): "\(file):\(line)"
             case .environment(let name): name
-            case .flag(let name): name
+            case .commandLine: "command line"
             }
         guard let reference else { return place }
         return "\(place), \(reference)"

@@ -14,7 +14,7 @@ package struct SettingsError: Error, Sendable, Equatable {
         package var line: Int?
         /// From 1, in Unicode scalars.
         package var column: Int?
-        /// The variable or flag that is wrong; `nil` when it is the file.
+        /// The environment variable that is wrong, or `command line`; `nil` when it is the file.
         package var variable: String?
         /// The path of the value (`server.port`); empty when it is about the file as a whole.
         package var path: String
@@ -34,7 +34,8 @@ package struct SettingsError: Error, Sendable, Equatable {
             switch origin.source {
             case .embedded: self.init(file: nil, path: path, reason: reason)
             case .file(let file, let line, let column): self.init(file: file, line: line, column: column, path: path, reason: reason)
-            case .environment(let name), .flag(let name): self.init(file: nil, variable: name, path: path, reason: reason)
+            case .environment(let name): self.init(file: nil, variable: name, path: path, reason: reason)
+            case .commandLine: self.init(file: nil, variable: "command line", path: path, reason: reason)
             }
         }
     }

@@ -1,0 +1,198 @@
+/// Reads the keys of one mapping, each with its default, and reports every key that nobody asked for.
+///
+/// A mistake is reported and the default returned, so that one pass finds all mistakes.
+struct SectionReader {
+    /// The path of the mapping, empty for the root.
+    let path: String
+    /// Where the mapping stands, for problems about what it lacks.
+    let origin: Origin
+    let report: ReadingReport
+    private let address: [ConfigNode.Step]
+    private let entries: [ConfigNode.Entry]
+
+    /// - Parameter keys: every key that may stand here; those that begin with `x-` may stand at the root, for anchors.
+    init(_ node: ConfigNode?, path: String, address: [ConfigNode.Step], keys: [String], parentOrigin: Origin, report: ReadingReport) {
+        self.path = path
+        self.address = address
+        self.report = report
+        origin = node?.origin ?? parentOrigin
+        guard let node else {
+            entries = []
+            return
+        }
+        switch node.content {
+        case .mapping(let found):
+            entries = found
+        case .null:
+            entries = []
+        case .scalar, .sequence:
+            entries = []
+            report.report("must be a mapping with the keys \(keys.joined(separator: ", ")), not \(node.kindName)", at: path, node.origin)
+        }
+        for entry in entries where !keys.contains(entry.key) && !(path.isEmpty && entry.key.hasPrefix("x-")) {
+            let advice =
+                suggestion(for: entry.key, among: keys).map { "did you mean '\($0)'?" } ?? "known here: \(keys.joined(separator: ", "))"
+            report.report("unknown key; \(advice)", at: subpath(entry.key), entry.keyOrigin)
+        }
+    }
+
+    /// The path of a key of this mapping.
+    func subpath(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+
+    /// The node of a key; `nil` when it does not stand here.
+    func node(_ key: String) -> ConfigNode? { entries.first { $0.key == key }?.value }
+
+    /// The names of the keys that stand here, with their nodes.
+    var contents: [ConfigNode.Entry] { entries }
+
+    /// Where a key stands, or else the mapping that lacks it.
+    func origin(of key: String) -> Origin { node(key)?.origin ?? origin }
+
+    func fail(_ key: String, _ reason: String) {
+        report.report(reason, at: subpath(key), origin(of: key))
+    }
+
+    // MARK: What can stand behind a key
+
+    /// A mapping below this one.
+    func section(_ key: String, keys: [String]) -> SectionReader {
+        SectionReader(node(key), path: subpath(key), address: address + [.key(key)], keys: keys, parentOrigin: origin, report: report)
+    }
+
+    /// The items of a list; empty when there is none.
+    func list(_ key: String) -> [ConfigNode] {
+        guard let node = node(key) else { return [] }
+        switch node.content {
+        case .sequence(let items):
+            return items
+        case .null:
+            return []
+        case .scalar, .mapping:
+            fail(key, "must be a list, not \(node.kindName)")
+            return []
+        }
+    }
+
+    /// The address of an item of a list, for the section that reads it.
+    func address(of key: String, index: Int) -> [ConfigNode.Step] { address + [.key(key), .index(index)] }
+
+    /// The text of a single value, references resolved; `nil` when the key does not stand here or a problem was reported.
+    func text(_ key: String) -> String? {
+        report.learn(path: subpath(key), address: address + [.key(key)])
+        guard let node = node(key) else { return nil }
+        switch node.content {
+        case .scalar(let text):
+            let reference = Reference(text)
+            var origin = node.origin
+            origin.reference = reference?.text
+            report.record(origin, at: subpath(key))
+            guard let reference else { return text }
+            switch reference.resolve(environment: report.environment) {
+            case .success(let value): return value
+            case .failure(let mistake):
+                fail(key, mistake.reason)
+                return nil
+            }
+        case .null:
+            fail(key, "has no value; give it one or remove the key")
+        case .sequence, .mapping:
+            fail(key, "must be a single value, not \(node.kindName)")
+        }
+        return nil
+    }
+
+    /// A text that is not empty and has no control characters.
+    func name(_ key: String, _ standard: String) -> String { name(key) ?? standard }
+
+    func name(_ key: String) -> String? {
+        guard let text = text(key) else { return nil }
+        guard !text.isEmpty else {
+            fail(key, "must not be empty")
+            return nil
+        }
+        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            fail(key, "must not hold control characters")
+            return nil
+        }
+        return text
+    }
+
+    func integer(_ key: String, _ standard: Int, in range: ClosedRange<Int>) -> Int { integer(key, in: range) ?? standard }
+
+    func integer(_ key: String, in range: ClosedRange<Int>) -> Int? {
+        guard let text = text(key) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
+            fail(key, "must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(shortened(text))'")
+            return nil
+        }
+        return value
+    }
+
+    func boolean(_ key: String, _ standard: Bool) -> Bool {
+        guard let text = text(key) else { return standard }
+        switch text.lowercased() {
+        case "true", "yes", "on": return true
+        case "false", "no", "off": return false
+        default:
+            fail(key, "must be true or false, not '\(shortened(text))'")
+            return standard
+        }
+    }
+
+    func duration(_ key: String, _ standard: Duration, in range: ClosedRange<Duration>) -> Duration {
+        guard let text = text(key) else { return standard }
+        guard let value = Quantity.duration(text) else {
+            fail(key, "must be a duration such as 500ms, 30s, 5m or 1h, not '\(shortened(text))'")
+            return standard
+        }
+        guard range.contains(value) else {
+            fail(key, "must be from \(Quantity.text(of: range.lowerBound)) to \(Quantity.text(of: range.upperBound)), not '\(shortened(text))'")
+            return standard
+        }
+        return value
+    }
+
+    func size(_ key: String, _ standard: Int, in range: ClosedRange<Int>) -> Int {
+        guard let text = text(key) else { return standard }
+        guard let value = Quantity.size(text) else {
+            fail(key, "must be a size such as 512KiB, 10MiB or 10MB, or a number of bytes, not '\(shortened(text))'")
+            return standard
+        }
+        guard range.contains(value) else {
+            let (low, high) = (Quantity.text(ofBytes: range.lowerBound), Quantity.text(ofBytes: range.upperBound))
+            fail(key, "must be from \(low) to \(high), not '\(shortened(text))'")
+            return standard
+        }
+        return value
+    }
+
+    /// One of the words of an enumeration.
+    func choice<Choice: CaseIterable & RawRepresentable<String>>(_ key: String, _ standard: Choice) -> Choice {
+        guard let text = text(key) else { return standard }
+        if let choice = Choice(rawValue: text) { return choice }
+        let words = Choice.allCases.map(\.rawValue)
+        let advice = suggestion(for: text, among: words).map { "; did you mean '\($0)'?" } ?? ""
+        fail(key, words.count == 1 ? "must be \(words[0]), not '\(shortened(text))'" : "must be one of \(words.joined(separator: ", ")), not '\(shortened(text))'\(advice)")
+        return standard
+    }
+
+    /// A secret that can stand in a header.
+    func secret(_ key: String) -> Secret? {
+        guard let text = text(key) else { return nil }
+        guard !text.isEmpty else {
+            fail(key, "must not be empty; remove the key if there is none")
+            return nil
+        }
+        guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }), text.first != " ", text.last != " " else {
+            fail(key, "holds characters that cannot be sent in a header: line breaks, spaces at an end, or others than ASCII")
+            return nil
+        }
+        return Secret(text)
+    }
+}
+
+/// A value as a message shows it: one line, not too long.
+private func shortened(_ text: String) -> String {
+    let line = text.prefix(60).map { $0.isNewline ? " " : String($0) }.joined()
+    return text.count > 60 ? line + "…" : line
+}
