@@ -1,7 +1,7 @@
 /// Appends text as a JSON string, quotes included.
 ///
-/// Everything below U+0020 and U+007F is escaped, and so are U+2028 and U+2029, which some readers of lines take for line ends: no text can leave
-/// its string or its line. A Swift string is valid Unicode, so the result is, too.
+/// Every control character is escaped (below U+0020, U+007F to U+009F), and so are U+2028 and U+2029, which some readers take for line ends: no
+/// text can leave its string or its line, or command a terminal. A Swift string is valid Unicode, so the result is, too.
 package func appendJSONString(_ text: String, to output: inout [UInt8]) {
     let hexadecimal = Array("0123456789abcdef".utf8)
     func escape(_ scalar: UInt16, to output: inout [UInt8]) {
@@ -29,6 +29,10 @@ package func appendJSONString(_ text: String, to output: inout [UInt8]) {
                 output.append(contentsOf: [UInt8(ascii: "\\"), UInt8(ascii: "t")])
             case 0..<0x20, 0x7f:
                 escape(UInt16(byte), to: &output)
+            case 0xc2 where index + 1 < bytes.count && bytes[index + 1] < 0xa0:
+                // U+0080 to U+009F are C2 80 to C2 9F.
+                escape(UInt16(bytes[index + 1]), to: &output)
+                index += 1
             case 0xe2 where index + 2 < bytes.count && bytes[index + 1] == 0x80 && bytes[index + 2] & 0xfe == 0xa8:
                 // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
                 escape(0x2000 | UInt16(bytes[index + 2] & 0x3f), to: &output)
