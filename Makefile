@@ -34,7 +34,7 @@ test-python: ## The client and scenario suites alone, against the release binary
 	@exec Scripts/test python
 
 bench: ## CPU per call, calls per second and latency: nginx and Martlet, interleaved
-	@exec Scripts/bench
+	@exec Scripts/bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 format: ## Format the Swift sources
 	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Package.swift
