@@ -1,0 +1,29 @@
+import NIOCore
+
+/// What the responder decided for one request.
+struct Answer {
+    enum Content {
+        case whole(ByteBuffer)
+        case stream(any FrameSource)
+    }
+
+    var status: Int
+    var content: Content
+    /// The tokens that a plain answer takes its time for.
+    var tokens = 0
+    var retryAfter: String?
+    /// The method to name in `allow`, for a 405.
+    var allow: String?
+    /// Delays and cuts; `nil` where there are none to apply.
+    var controls: RequestControls?
+    /// How the call is counted; `nil` when it is not.
+    var label: Route.Label?
+    var closesConnection = false
+
+    init(status: Int = 200, _ content: Content) {
+        self.status = status
+        self.content = content
+    }
+
+    init(_ error: APIError) { self.init(status: error.status, .whole(error.body())) }
+}

@@ -1,0 +1,72 @@
+/// How a simulator listens and behaves; every behaviour here can be set per request by an `x-sim-…` header too.
+package struct SimulatorOptions: Sendable {
+    /// The certificate and key that make the simulator speak TLS; both are PEM files.
+    package struct TLS: Sendable {
+        package var certificateFile: String
+        package var keyFile: String
+
+        package init(certificateFile: String, keyFile: String) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
+    }
+
+    /// The address to listen on.
+    package var host = "127.0.0.1"
+    /// The port to listen on; 0 lets the system choose.
+    package var port = 9900
+    /// Event loops; `nil` is one for each core.
+    package var loops: Int?
+    package var tls: TLS?
+    /// The only bearer that is let in; `nil` lets any in.
+    package var apiKey: String?
+
+    /// Milliseconds until the first token.
+    package var ttftMilliseconds = 0.0
+    /// Milliseconds per token.
+    package var tokenMilliseconds = 0.0
+    /// The length of each answer in tokens; `nil` is 16 to 64 by the seed.
+    package var tokens: Int?
+    /// Mixed into every answer, and the seed of the faults drawn by rate.
+    package var seed: Int?
+
+    /// The share of calls, 0 to 1, answered by `errorStatus`.
+    package var errorRate = 0.0
+    package var errorStatus = 500
+    /// The share of calls, 0 to 1, answered by 429 with `Retry-After`.
+    package var rateLimitRate = 0.0
+    /// Seconds in `Retry-After` of each 429.
+    package var retryAfterSeconds = 1.0
+    /// The share of calls, 0 to 1, that stop after `stallAfter` frames and leave the connection open.
+    package var stallRate = 0.0
+    /// With a rate of its own: where such calls stall (8). Without: every call stalls there.
+    package var stallAfter: Int?
+    /// The share of calls, 0 to 1, that lose their connection after `cutAfter` frames.
+    package var cutRate = 0.0
+    /// With a rate of its own: where such calls are cut (8). Without: every call is cut there.
+    package var cutAfter: Int?
+
+    package init() {}
+
+    /// What is wrong with the options, in words for a person; `nil` when nothing is.
+    package var problem: String? {
+        for (name, rate) in [("error-rate", errorRate), ("rate-limit-rate", rateLimitRate), ("stall-rate", stallRate), ("cut-rate", cutRate)]
+        where !(0...1).contains(rate) {
+            return "--\(name) must be between 0 and 1, not \(rate)"
+        }
+        if errorRate + rateLimitRate + stallRate + cutRate > 1 { return "the rates together must not exceed 1" }
+        if !(400...599).contains(errorStatus) { return "--error-status must be between 400 and 599, not \(errorStatus)" }
+        if !(0...65535).contains(port) { return "--port must be between 0 and 65535, not \(port)" }
+        if let loops, !(1...1024).contains(loops) { return "--loops must be between 1 and 1024, not \(loops)" }
+        for (name, number) in [("ttft-ms", ttftMilliseconds), ("token-ms", tokenMilliseconds), ("retry-after", retryAfterSeconds)]
+        where !(0...86_400_000).contains(number) {
+            return "--\(name) must be between 0 and 86400000, not \(number)"
+        }
+        for (name, number) in [("tokens", tokens), ("stall-after", stallAfter), ("cut-after", cutAfter)] {
+            if let number, !(0...RequestControls.maximumTokens).contains(number) {
+                return "--\(name) must be between 0 and \(RequestControls.maximumTokens), not \(number)"
+            }
+        }
+        return nil
+    }
+}
