@@ -14,3 +14,24 @@ package protocol CallSettling: AnyObject {
     func callBegan()
     func callEnded()
 }
+
+/// Room in the journal, set aside before a call so that its record can always be written. Confined to one event loop.
+package protocol RecordRoom: AnyObject {
+    /// Sets room for one record aside.
+    ///
+    /// - Returns: `false` when there is none; new calls are then refused.
+    func reserve() -> Bool
+}
+
+/// Hears of every call that has ended, for the log. Called on the loops: must not wait.
+package protocol CallLogging: Sendable {
+    func ended(_ record: UsageRecord)
+}
+
+/// A keeper of holds for which nothing was set aside (`journal.on_failure: continue` without a journal).
+package final class NoKeeper: HoldKeeping {
+    package init() {}
+    package func holdSettled() {}
+    package func holdGivenBack() {}
+    package func holdDropped() {}
+}

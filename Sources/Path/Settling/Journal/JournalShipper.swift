@@ -1,0 +1,143 @@
+package import Contracts
+import Glibc
+package import Logging
+import Synchronization
+package import Vocabulary
+
+/// Carries records from the journal into the store, each exactly once: the store keeps how far it has applied each segment in the same
+/// transaction as the rows. The store may be away for hours; the journal then simply grows.
+package final class JournalShipper: UsageShipping {
+    private struct State {
+        /// How far each segment is applied; `nil` until the store has told.
+        var applied: [String: Int64]?
+        var asOf = WallTime(microseconds: 0)
+        var lastError: String?
+        var rounds: UInt64 = 0
+    }
+
+    private let journal: Journal
+    private let store: any UsageStore
+    private let logger: Logger
+    private let state = Mutex(State())
+    /// Rung to have a round begin at once.
+    private let demand = Bell()
+    /// Rung when a round has ended.
+    private let roundEnded = Bell()
+
+    /// Records in one transaction.
+    private static let batchMax = 4_000
+
+    package init(journal: Journal, store: any UsageStore, logger: Logger) {
+        self.journal = journal
+        self.store = store
+        self.logger = logger
+    }
+
+    package var asOf: WallTime { state.withLock { $0.asOf } }
+    /// Why the store does not take records, while it does not.
+    package var lastError: String? { state.withLock { $0.lastError } }
+
+    /// Ships until it is cancelled.
+    ///
+    /// - Parameter interval: the pause between two rounds, in which records gather to a batch.
+    package func run(interval: Duration) async {
+        while !Task.isCancelled {
+            await round()
+            await demand.wait(upTo: interval)
+        }
+    }
+
+    /// Ships everything that is in the journal now, for a shutdown; gives up on the first failure.
+    package func drain() async {
+        await round()
+    }
+
+    package func flush(timeout: Duration) async throws(StoreError) -> WallTime {
+        // A round that has begun before now may have passed records by; the one after it cannot.
+        let wanted = state.withLock { $0.rounds } + 2
+        let deadline = ContinuousClock.now + timeout
+        while ContinuousClock.now < deadline {
+            let (rounds, asOf, error) = state.withLock { ($0.rounds, $0.asOf, $0.lastError) }
+            if rounds >= wanted, error == nil { return asOf }
+            demand.ring()
+            await roundEnded.wait(upTo: .milliseconds(50))
+        }
+        throw .unavailable(lastError ?? "the store has not taken all records in time")
+    }
+
+    private func round() async {
+        let began = wallTime()
+        do {
+            try await ship(journal.segments())
+            let wasFailing = state.withLock { state in
+                defer { state.lastError = nil }
+                state.asOf = began
+                return state.lastError != nil
+            }
+            if wasFailing { logger.notice("usage store takes records again") }
+        } catch {
+            let isNew = state.withLock { state in
+                defer { state.lastError = "\(error)" }
+                return state.lastError == nil
+            }
+            if isNew { logger.warning("usage store takes no records; they wait in the journal", metadata: ["error": "\(error)"]) }
+        }
+        state.withLock { $0.rounds += 1 }
+        roundEnded.ring()
+    }
+
+    private func ship(_ segments: [(segment: JournalSegment, written: Int64)]) async throws(StoreError) {
+        var applied = try await appliedPositions()
+        for (segment, written) in segments {
+            let from = max(applied[segment.name] ?? 0, JournalSegment.headerSize)
+            var reader = JournalReader(segment: segment, from: from, upTo: written)
+            var batch: [UsageRecord] = []
+            var end = from
+            while let frame = reader.next() {
+                if let record = frame.record {
+                    batch.append(record)
+                } else {
+                    logger.error("journal record of a later version skipped", metadata: ["journal.segment": "\(segment.name)"])
+                }
+                end = frame.end
+                if batch.count >= JournalShipper.batchMax {
+                    try await store.apply(batch, replica: journal.replica, position: JournalPosition(segment: segment.name, offset: end))
+                    batch.removeAll(keepingCapacity: true)
+                }
+            }
+            if !batch.isEmpty {
+                try await store.apply(batch, replica: journal.replica, position: JournalPosition(segment: segment.name, offset: end))
+            }
+            if end < written {
+                // What `written` covers was whole when it was written: the disk has lost it since.
+                logger.error(
+                    "journal segment is damaged", metadata: ["journal.segment": "\(segment.name)", "offset": "\(end)", "written": "\(written)"])
+                journal.setAside(segment)
+                continue
+            }
+            applied[segment.name] = end
+            let position = end
+            state.withLock { $0.applied?[segment.name] = position }
+            if segment.isSealed, segment.written == written {
+                journal.retire(segment)
+                try await store.forget(segments: [segment.name], replica: journal.replica)
+                state.withLock { _ = $0.applied?.removeValue(forKey: segment.name) }
+            }
+        }
+    }
+
+    private func appliedPositions() async throws(StoreError) -> [String: Int64] {
+        if let known = state.withLock({ $0.applied }) { return known }
+        let positions = try await store.positions(replica: journal.replica)
+        let applied = Dictionary(positions.map { ($0.segment, $0.offset) }, uniquingKeysWith: { max($0, $1) })
+        state.withLock { $0.applied = applied }
+        return applied
+    }
+}
+
+/// Now, in UTC.
+func wallTime() -> WallTime {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)
+}

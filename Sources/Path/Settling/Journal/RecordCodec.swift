@@ -1,0 +1,148 @@
+package import Vocabulary
+
+/// The form of a usage record in the journal: fixed little-endian numbers, then texts with a two-byte length each.
+///
+/// Texts that a client or a provider chose are cut at a limit, so that every record fits ``sizeMax`` and room for it can be promised before
+/// the call begins.
+package enum RecordCodec {
+    /// The first byte of a record: the version of this layout.
+    static let version: UInt8 = 1
+    /// No record is larger, in bytes: 192 of numbers, and every text at its limit.
+    package static let sizeMax = 1536
+
+    /// The limits of the texts, in bytes, in the order in which they are written.
+    private static let textLimits = [128, 64, 64, 64, 64, 24, 128, 128, 64, 192, 24, 48, 32, 48, 64, 64, 128]
+
+    /// Writes a record.
+    ///
+    /// - Parameter target: at least ``sizeMax`` bytes.
+    /// - Returns: how many bytes were written.
+    package static func encode(_ record: UsageRecord, into target: UnsafeMutableRawBufferPointer) -> Int {
+        var writer = RecordWriter(target: target)
+        writer.put(version)
+        writer.put(record.endpoint.rawValue)
+        writer.put(record.outcome.rawValue)
+        var flags: UInt8 = 0
+        if record.isStream { flags |= 1 }
+        if record.tokens.isEstimate { flags |= 2 }
+        if record.priceIsKnown { flags |= 4 }
+        writer.put(flags)
+        writer.put(record.id.loop)
+        writer.put(record.id.boot)
+        writer.put(record.id.sequence)
+        writer.put(record.count)
+        writer.put(record.startedAt.microseconds)
+        writer.put(record.tokens.input)
+        writer.put(record.tokens.cachedInput)
+        writer.put(record.tokens.output)
+        writer.put(record.tokens.reasoning)
+        writer.put(record.cost.nanodollars)
+        writer.put(record.latencyMicroseconds)
+        writer.put(record.firstByteMicroseconds)
+        writer.put(record.overheadMicroseconds)
+        writer.put(record.attempts)
+        writer.put(record.status)
+        writer.put(record.promptBytes)
+        writer.put(record.requestID, limit: textLimits[0])
+        writer.put(record.tenant, limit: textLimits[1])
+        writer.put(record.team, limit: textLimits[2])
+        writer.put(record.agent, limit: textLimits[3])
+        writer.put(record.user, limit: textLimits[4])
+        writer.put(record.keyID, limit: textLimits[5])
+        writer.put(record.requestedModel, limit: textLimits[6])
+        writer.put(record.servedModel, limit: textLimits[7])
+        writer.put(record.provider, limit: textLimits[8])
+        writer.put(record.deployment, limit: textLimits[9])
+        writer.put(record.priceVersion, limit: textLimits[10])
+        writer.put(record.errorCode, limit: textLimits[11])
+        writer.put(record.fallbackReason, limit: textLimits[12])
+        writer.put(record.clientAddress, limit: textLimits[13])
+        writer.put(record.endUser, limit: textLimits[14])
+        writer.put(record.session, limit: textLimits[15])
+        writer.put(record.tags, limit: textLimits[16])
+        return writer.position
+    }
+
+    /// Reads a record; `nil` when the bytes are none, or of a later version.
+    package static func decode(_ source: UnsafeRawBufferPointer) -> UsageRecord? {
+        var reader = RecordReader(source: source)
+        guard reader.take(UInt8.self) == version, let endpoint = reader.take(UInt8.self).flatMap(Endpoint.init(rawValue:)),
+            let outcome = reader.take(UInt8.self).flatMap(Outcome.init(rawValue:)), let flags = reader.take(UInt8.self),
+            let loop = reader.take(UInt16.self), let boot = reader.take(UInt64.self), let sequence = reader.take(UInt64.self),
+            let numbers = reader.numbers(14), let texts = reader.texts(textLimits.count), reader.isAtEnd
+        else { return nil }
+        return UsageRecord(
+            id: RecordID(boot: boot, loop: loop, sequence: sequence), count: numbers[0], startedAt: WallTime(microseconds: numbers[1]),
+            requestID: texts[0], tenant: texts[1], team: texts[2], agent: texts[3], user: texts[4], keyID: texts[5], endpoint: endpoint,
+            isStream: flags & 1 != 0, requestedModel: texts[6], servedModel: texts[7], provider: texts[8], deployment: texts[9],
+            tokens: TokenUsage(
+                input: numbers[2], cachedInput: numbers[3], output: numbers[4], reasoning: numbers[5], isEstimate: flags & 2 != 0),
+            cost: Money(nanodollars: numbers[6]), priceVersion: texts[10], priceIsKnown: flags & 4 != 0, latencyMicroseconds: numbers[7],
+            firstByteMicroseconds: numbers[8], overheadMicroseconds: numbers[9], attempts: numbers[10], outcome: outcome,
+            status: numbers[11], errorCode: texts[11], fallbackReason: texts[12], promptBytes: numbers[12], clientAddress: texts[13],
+            endUser: texts[14], session: texts[15], tags: texts[16])
+    }
+}
+
+private struct RecordWriter {
+    let target: UnsafeMutableRawBufferPointer
+    var position = 0
+
+    init(target: UnsafeMutableRawBufferPointer) { self.target = target }
+
+    mutating func put<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) {
+        target.storeBytes(of: number.littleEndian, toByteOffset: position, as: Number.self)
+        position += MemoryLayout<Number>.size
+    }
+
+    mutating func put(_ text: String, limit: Int) {
+        var text = text
+        text.withUTF8 { bytes in
+            var count = min(bytes.count, limit)
+            // Cut between scalars, not inside one.
+            if count < bytes.count { while count > 0, bytes[count] & 0xc0 == 0x80 { count -= 1 } }
+            put(UInt16(count))
+            if let base = bytes.baseAddress, count > 0 {
+                UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: UnsafeRawBufferPointer(start: base, count: count))
+            }
+            position += count
+        }
+    }
+}
+
+private struct RecordReader {
+    let source: UnsafeRawBufferPointer
+    var position = 0
+
+    init(source: UnsafeRawBufferPointer) { self.source = source }
+
+    var isAtEnd: Bool { position == source.count }
+
+    mutating func take<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Number? {
+        guard position + MemoryLayout<Number>.size <= source.count else { return nil }
+        let number = source.loadUnaligned(fromByteOffset: position, as: type)
+        position += MemoryLayout<Number>.size
+        return Number(littleEndian: number)
+    }
+
+    mutating func numbers(_ count: Int) -> [Int64]? {
+        var all: [Int64] = []
+        all.reserveCapacity(count)
+        for _ in 0..<count {
+            guard let number = take(Int64.self) else { return nil }
+            all.append(number)
+        }
+        return all
+    }
+
+    mutating func texts(_ count: Int) -> [String]? {
+        var all: [String] = []
+        all.reserveCapacity(count)
+        for _ in 0..<count {
+            guard let length = take(UInt16.self), position + Int(length) <= source.count else { return nil }
+            all.append(String(decoding: source[position..<position + Int(length)], as: UTF8.self))
+            position += Int(length)
+        }
+        return all
+    }
+}
