@@ -48,7 +48,7 @@ def check_row(gateway):
             completion = getattr(usage, "completion_tokens", 0) or 0
             assert row["input_tokens"] == usage.prompt_tokens
             assert row["output_tokens"] == completion
-            assert row["cached_tokens"] == cached
+            assert row["cached_input_tokens"] == cached
             assert row["reasoning_tokens"] == reasoning
             assert row["estimated"] is False
             assert decimal.Decimal(row["cost_usd"]) == exact_cost(model, usage.prompt_tokens, completion, cached, reasoning)

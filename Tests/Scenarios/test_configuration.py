@@ -92,6 +92,7 @@ def test_the_environment_overrides_the_file_and_a_flag_overrides_both(make_gatew
 
 def test_without_a_file_the_embedded_defaults_serve(make_gateway, own_simulator):
     gateway = make_gateway()
+    gateway.configuration.unlink()
     gateway.environment |= {"MARTLET_PROVIDERS_SIM_BASE_URL": f"{own_simulator.url}/v1"}
     gateway.spawn(["serve", "--port", str(gateway.port)], gateway.environment)
     gateway.wait_ready()

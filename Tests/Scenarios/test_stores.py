@@ -1,6 +1,9 @@
 """The store away, and the journal's volume full: what fails, what waits, what recovers."""
 
 import asyncio
+import csv
+import decimal
+import io
 import os
 import pathlib
 import sqlite3
@@ -146,13 +149,10 @@ def test_usage_pages_by_cursor_without_gap_or_repeat(gateway, key):
 
 
 def test_usage_exports_as_csv_with_one_line_a_call(gateway, key):
-    import csv
-    import io
-
     gateway.request("POST", CHAT, BODY, key=key, headers={"x-request-id": "exported"})
     gateway.flush()
     answer = gateway.request("GET", "/api/v1/usage/export?format=csv&request_id=exported", key=gateway.admin_key)
     assert answer.status == 200 and answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
     assert [row["request_id"] for row in rows] == ["exported"]
-    assert rows[0]["cost_usd"] == gateway.row("exported")["cost_usd"]
+    assert decimal.Decimal(rows[0]["cost_usd"]) == decimal.Decimal(gateway.row("exported")["cost_usd"])

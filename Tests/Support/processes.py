@@ -1,6 +1,7 @@
 """Starts the real binary as a user would, and ends it by its process id."""
 
 import contextlib
+import decimal
 import http.client
 import json
 import os
@@ -79,7 +80,8 @@ class Answer:
         self.body = body
 
     def json(self):
-        return json.loads(self.body)
+        """The body; decimals stay exact, since some of them are money."""
+        return json.loads(self.body, parse_float=decimal.Decimal)
 
     def __repr__(self):
         return f"<{self.status} {self.headers} {self.body[:500]!r}>"
@@ -225,7 +227,7 @@ class Gateway(Process):
         return self.api("POST", "/keys", {"name": "test", **fields})
 
     def flush(self):
-        return self.api("POST", "/usage/flush")
+        return self.api("POST", "/usage/flush?timeout=60s")
 
     def rows(self, **filters):
         """Every usage row that matches, newest first, all pages."""
@@ -251,8 +253,7 @@ class Gateway(Process):
         self.flush()
         answer = self.request("GET", "/api/v1/usage/export?format=json", key=self.admin_key, timeout=120)
         assert answer.status == 200, answer
-        exported = answer.json()
-        return [row["request_id"] for row in (exported if isinstance(exported, list) else exported["data"])]
+        return [row["request_id"] for row in answer.json()["data"]]
 
     def log_lines(self):
         return [line for line in self.output().splitlines() if line.strip()]
