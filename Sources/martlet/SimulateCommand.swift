@@ -66,13 +66,8 @@ struct SimulateCommand: AsyncParsableCommand {
 
     func run() async throws {
         let simulator = Simulator(options)
-        let port: Int
-        do {
-            port = try await simulator.start()
-        } catch {
-            fputs("martlet simulate: \(error)\n", stderr)
-            throw ExitCode(1)
-        }
+        // What goes wrong here is told in words and ends with status 1 by the parser.
+        let port = try await simulator.start()
         let shownHost = host.contains(":") ? "[\(host)]" : host
         print("simulator listening on \(tlsCert == nil ? "http" : "https")://\(shownHost):\(port)/v1")
         // Standard output is a file or a pipe where scripts wait for this line.
