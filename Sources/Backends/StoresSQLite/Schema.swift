@@ -79,6 +79,7 @@ package enum Schema {
 
     /// Every index ends in the row number, as all of SQLite's do: a page of any one filter is a range of its index, newest first.
     ///
+    /// Nobody pages through the rows without a team, agent or user by that, and where these are not used their indexes cost nothing.
     /// `usage_minutes` turns a range of time into a range of numbers: which rows the calls that started in a minute lie between.
     private static let usage = """
         CREATE TABLE usage (
@@ -124,9 +125,9 @@ package enum Schema {
         CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, key_id, client_address, endpoint, error_code) WHERE is_aggregate = 1;
         CREATE INDEX usage_request_id ON usage (request_id);
         CREATE INDEX usage_tenant ON usage (tenant);
-        CREATE INDEX usage_team ON usage (team);
-        CREATE INDEX usage_agent ON usage (agent);
-        CREATE INDEX usage_user ON usage (user);
+        CREATE INDEX usage_team ON usage (team) WHERE team <> '';
+        CREATE INDEX usage_agent ON usage (agent) WHERE agent <> '';
+        CREATE INDEX usage_user ON usage (user) WHERE user <> '';
         CREATE INDEX usage_key_id ON usage (key_id);
         CREATE INDEX usage_requested_model ON usage (requested_model);
         CREATE INDEX usage_served_model ON usage (served_model) WHERE served_model <> requested_model;

@@ -1,0 +1,19 @@
+import Hummingbird
+import HTTPTypes
+import NIOCore
+
+extension Response {
+    /// A whole JSON text.
+    static func json(_ json: JSONWriter, status: HTTPResponse.Status = .ok) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.bytes)))
+    }
+
+    /// A JSON object of these members.
+    static func json(status: HTTPResponse.Status = .ok, _ members: (inout JSONWriter) throws -> Void) rethrows -> Response {
+        var json = JSONWriter()
+        try json.object(members)
+        return .json(json, status: status)
+    }
+}

@@ -1,0 +1,89 @@
+import Contracts
+import Hummingbird
+import Vocabulary
+
+/// Making, listing and revoking API keys (PRODUCT H1).
+struct KeyRoutes: Sendable {
+    let keys: any KeyDirectory
+    let access: Access
+    let now: @Sendable () -> WallTime
+
+    func add(to routes: RouteTable) {
+        routes.add(
+            "/api/v1/keys",
+            get: { request, _ in try await list(request) },
+            post: { request, _ in try await create(request) })
+        routes.add(
+            "/api/v1/keys/{id}",
+            get: { request, context in try await show(request, context) },
+            delete: { request, context in try await revoke(request, context) })
+    }
+
+    private func create(_ request: Request) async throws -> Response {
+        let caller = try access.caller(request, with: .keys)
+        let body = try await request.body.collect(upTo: ManagementPlane.bodyMaxBytes)
+        let wanted = try KeyRequestReader(now: now()).read(body)
+        // Else whoever may make keys could make one that may do anything. Calls to models are what keys are made for.
+        let excess = wanted.rights.subtracting(caller.rights.union(.inference))
+        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
+        let (record, secret) = try await keys.create(wanted)
+        return .json(status: .created) { json in
+            record.write(to: &json, at: now())
+            json.member("key", secret)
+        }
+    }
+
+    private func list(_ request: Request) async throws -> Response {
+        try access.caller(request, with: .keys)
+        let records = try await keys.list()
+        let time = now()
+        return .list { json in
+            for record in records { json.object { record.write(to: &$0, at: time) } }
+        }
+    }
+
+    private func show(_ request: Request, _ context: ManagementContext) async throws -> Response {
+        try access.caller(request, with: .keys)
+        let id = try context.decodedParameter("id")
+        guard let record = try await keys.list().first(where: { $0.id == id }) else { throw unknown(id) }
+        return .json { record.write(to: &$0, at: now()) }
+    }
+
+    private func revoke(_ request: Request, _ context: ManagementContext) async throws -> Response {
+        try access.caller(request, with: .keys)
+        let id = try context.decodedParameter("id")
+        guard let record = try await keys.revoke(id: id) else { throw unknown(id) }
+        return .json { json in
+            record.write(to: &json, at: now())
+            json.member("revoked", true)
+            json.member("deleted", true)
+        }
+    }
+
+    private func unknown(_ id: String) -> APIError {
+        .notFound(code: "key_not_found", "There is no API key '\(id)'.")
+    }
+}
+
+extension KeyRecord {
+    /// Writes the members of the record; the hash stays here.
+    fileprivate func write(to json: inout JSONWriter, at now: WallTime) {
+        json.member("id", id)
+        json.member("object", "api_key")
+        json.member("name", name)
+        json.member("prefix", prefix)
+        json.member("last4", lastFour)
+        json.member("masked", prefix + "…" + lastFour)
+        json.member("tenant", tenant)
+        json.member("team", team)
+        json.member("agent", agent)
+        json.member("user", user)
+        json.member("rights", rights.names)
+        json.member("models", models)
+        json.member("created_at", createdAt)
+        json.member("expires_at", expiresAt)
+        json.member("revoked_at", revokedAt)
+        let isExpired = expiresAt.map { now >= $0 } ?? false
+        json.member("status", revokedAt != nil ? "revoked" : isExpired ? "expired" : "active")
+    }
+}
