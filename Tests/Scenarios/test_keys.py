@@ -104,7 +104,7 @@ def test_the_command_line_creates_lists_and_revokes_keys(gateway):
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    created = martlet("keys", "create", "--name", "by hand", "--model", "gpt-4o*")
+    created = martlet("keys", "create", "--name", "by hand", "--models", "gpt-4o*")
     assert chat(gateway, created["key"], {"x-request-id": "by-hand"}).status == 200
     listed = martlet("keys", "list")
     assert created["id"] in json.dumps(listed) and created["key"] not in json.dumps(listed)
