@@ -52,7 +52,8 @@ package enum UpstreamFault: Sendable, Hashable {
     case queueFull
 }
 
-/// Who hears of an attempt. Everything is called on the loop that the attempt was started on, never from within `start`.
+/// Who hears of an attempt. Everything is called on the loop that the attempt was started on; only `upstreamStarted` may come from within
+/// `start` itself.
 package protocol UpstreamListener: AnyObject {
     /// The request is being written: the provider's time begins.
     func upstreamStarted()

@@ -1,0 +1,201 @@
+internal import Contracts
+import Glibc
+import NIOCore
+
+/// Reads HTTP/1.1 answers of a provider from bytes, without making a string of any header that nobody asks for.
+///
+/// Strict where a lenient reading could be abused or could lose the end of an answer: two lengths that differ, a length beside chunks,
+/// line folding, and anything that is not HTTP/1.x are errors. RFC 9112.
+struct AnswerParser {
+    enum Event {
+        case head(UpstreamHead)
+        case body(ByteBuffer)
+        case end
+    }
+
+    enum Failure: Error { case invalid }
+
+    private enum State {
+        case head
+        case sized(rest: Int64)
+        case chunkSize
+        case chunk(rest: Int64)
+        case chunkEnd
+        case trailers
+        case untilClose
+        case done
+    }
+
+    private var state = State.head
+    /// Bytes of a head or of a chunk's frame that are not complete.
+    private var pending = ByteBuffer()
+    /// Whether the connection can carry another call after this answer.
+    private(set) var keepsAlive = true
+    /// Whether any byte of an answer has come.
+    private(set) var hasBegun = false
+
+    private static let headMax = 64 * 1024
+    private static let lineMax = 8 * 1024
+
+    /// Makes ready for the next answer.
+    mutating func reset() {
+        self = AnswerParser()
+    }
+
+    var isDone: Bool { if case .done = state { true } else { false } }
+
+    /// The connection has ended: an answer without a length is complete with it, any other is cut.
+    mutating func endOfInput() -> Bool {
+        if case .untilClose = state {
+            state = .done
+            return true
+        }
+        return false
+    }
+
+    /// Takes bytes and reports what they hold, in order.
+    mutating func feed(_ bytes: ByteBuffer, _ report: (Event) -> Void) throws(Failure) {
+        var input = bytes
+        if input.readableBytes > 0 { hasBegun = true }
+        if pending.readableBytes > 0 {
+            pending.writeBuffer(&input)
+            swap(&input, &pending)
+            pending.clear()
+        }
+        while true {
+            switch state {
+            case .head:
+                guard let end = endOfHead(input) else {
+                    guard input.readableBytes <= AnswerParser.headMax else { throw .invalid }
+                    pending = input
+                    return
+                }
+                guard let block = input.readSlice(length: end) else { throw .invalid }
+                guard let head = try readHead(block) else { continue }
+                report(.head(head))
+                if case .done = state {
+                    report(.end)
+                    return
+                }
+            case .sized(let rest):
+                guard let part = take(&input, upTo: rest) else { return }
+                let left = rest - Int64(part.readableBytes)
+                report(.body(part))
+                if left == 0 {
+                    state = .done
+                    report(.end)
+                    return
+                }
+                state = .sized(rest: left)
+            case .chunkSize:
+                guard let line = try readLine(&input) else { return }
+                let size = try chunkSize(line)
+                state = size == 0 ? .trailers : .chunk(rest: size)
+            case .chunk(let rest):
+                guard let part = take(&input, upTo: rest) else { return }
+                let left = rest - Int64(part.readableBytes)
+                report(.body(part))
+                state = left == 0 ? .chunkEnd : .chunk(rest: left)
+            case .chunkEnd:
+                guard let line = try readLine(&input) else { return }
+                guard line.readableBytes == 0 else { throw .invalid }
+                state = .chunkSize
+            case .trailers:
+                guard let line = try readLine(&input) else { return }
+                guard line.readableBytes == 0 else { continue }
+                state = .done
+                // Bytes behind an answer that nobody asked for: the connection must not be used again.
+                if input.readableBytes > 0 { keepsAlive = false }
+                report(.end)
+                return
+            case .untilClose:
+                guard input.readableBytes > 0 else { return }
+                report(.body(input))
+                return
+            case .done:
+                if input.readableBytes > 0 { keepsAlive = false }
+                return
+            }
+        }
+    }
+
+    private func take(_ input: inout ByteBuffer, upTo limit: Int64) -> ByteBuffer? {
+        guard input.readableBytes > 0 else { return nil }
+        return input.readSlice(length: Int(min(limit, Int64(input.readableBytes))))
+    }
+
+    /// A line without its end; `nil` when it is not whole yet.
+    private mutating func readLine(_ input: inout ByteBuffer) throws(Failure) -> ByteBuffer? {
+        let found = input.readableBytesView.firstIndex(of: UInt8(ascii: "\n"))
+        guard let found else {
+            guard input.readableBytes <= AnswerParser.lineMax else { throw .invalid }
+            pending = input
+            return nil
+        }
+        let length = found - input.readerIndex
+        guard let line = input.readSlice(length: length) else { throw .invalid }
+        input.moveReaderIndex(forwardBy: 1)
+        let view = line.readableBytesView
+        guard view.last == UInt8(ascii: "\r") else { throw .invalid }
+        return line.getSlice(at: line.readerIndex, length: line.readableBytes - 1)
+    }
+
+    private func chunkSize(_ line: ByteBuffer) throws(Failure) -> Int64 {
+        var size: Int64 = 0
+        var digits = 0
+        for byte in line.readableBytesView {
+            if byte == UInt8(ascii: ";") || byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") { break }
+            guard let digit = hexadecimalValue(byte), digits < 15 else { throw .invalid }
+            size = size << 4 | digit
+            digits += 1
+        }
+        guard digits > 0 else { throw .invalid }
+        return size
+    }
+
+    // MARK: The head
+
+    private func endOfHead(_ input: ByteBuffer) -> Int? {
+        input.withUnsafeReadableBytes { bytes in
+            var at = 0
+            while let base = bytes.baseAddress, at < bytes.count, let found = memchr(base + at, 10, bytes.count - at) {
+                let index = found - UnsafeMutableRawPointer(mutating: base)
+                if index >= 3, bytes[index - 1] == 13, bytes[index - 2] == 10, bytes[index - 3] == 13 { return index + 1 }
+                at = index + 1
+            }
+            return nil
+        }
+    }
+
+    /// Reads a head; `nil` for an interim answer (1xx), which nobody has asked for.
+    private mutating func readHead(_ block: ByteBuffer) throws(Failure) -> UpstreamHead? {
+        var facts = HeadFacts()
+        let isSound = block.withUnsafeReadableBytes { facts.read($0) }
+        guard isSound else { throw .invalid }
+        if facts.status < 200 { return nil }
+        keepsAlive = facts.isHTTP11 ? !facts.saysClose : facts.saysKeepAlive
+        if facts.isChunked {
+            guard facts.length < 0 else { throw .invalid }
+            state = .chunkSize
+        } else if facts.status == 204 || facts.status == 304 {
+            state = .done
+        } else if facts.length >= 0 {
+            state = facts.length == 0 ? .done : .sized(rest: facts.length)
+        } else {
+            keepsAlive = false
+            state = .untilClose
+        }
+        return UpstreamHead(
+            status: facts.status, isEventStream: facts.isEventStream, isJSON: facts.isJSON,
+            contentLength: facts.isChunked ? -1 : facts.length, passedOn: facts.passedOn)
+    }
+}
+
+func hexadecimalValue(_ byte: UInt8) -> Int64? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): Int64(byte - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): Int64(byte - UInt8(ascii: "a")) + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): Int64(byte - UInt8(ascii: "A")) + 10
+    default: nil
+    }
+}

@@ -1,0 +1,126 @@
+import NIOCore
+
+/// What the head of an answer says, as far as we ask.
+struct HeadFacts {
+    var status = 0
+    var isHTTP11 = true
+    var length: Int64 = -1
+    var isChunked = false
+    var saysClose = false
+    var saysKeepAlive = false
+    var isEventStream = false
+    var isJSON = false
+    /// The lines that the client may see.
+    var passedOn = ByteBuffer()
+
+    /// The headers of a provider that reach the client; everything else is the provider's own business.
+    private static let allowed: [StaticString] = [
+        "content-type", "retry-after", "retry-after-ms", "x-should-retry", "openai-processing-ms", "openai-version", "openai-model",
+    ]
+
+    /// Reads a head with its empty line.
+    ///
+    /// - Returns: whether it is a sound HTTP/1.x head.
+    mutating func read(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count >= 16, matches(bytes, 0, "HTTP/1."), bytes[8] == UInt8(ascii: " ") else { return false }
+        switch bytes[7] {
+        case UInt8(ascii: "1"): isHTTP11 = true
+        case UInt8(ascii: "0"): isHTTP11 = false
+        default: return false
+        }
+        for index in 9..<12 {
+            guard bytes[index] >= 0x30, bytes[index] <= 0x39 else { return false }
+            status = status * 10 + Int(bytes[index] - 0x30)
+        }
+        guard status >= 100, bytes[12] == UInt8(ascii: " ") || bytes[12] == 13 else { return false }
+        var at = 12
+        while bytes[at] != 10 { at += 1 }
+        at += 1
+        // The block ends with CR LF CR LF, so every search for LF below ends inside it.
+        while bytes[at] != 13 {
+            var colon = at
+            while bytes[colon] != UInt8(ascii: ":") {
+                // A name has no white space and no control characters; a line that begins with one would be a folded line.
+                guard bytes[colon] > 0x20, bytes[colon] < 0x7f else { return false }
+                colon += 1
+            }
+            var end = colon + 1
+            while bytes[end] != 10 {
+                guard bytes[end] != 0 else { return false }
+                end += 1
+            }
+            guard colon > at, bytes[end - 1] == 13 else { return false }
+            var from = colon + 1
+            var to = end - 1
+            while from < to, bytes[from] == 0x20 || bytes[from] == 9 { from += 1 }
+            while to > from, bytes[to - 1] == 0x20 || bytes[to - 1] == 9 { to -= 1 }
+            guard take(bytes, name: at..<colon, value: from..<to) else { return false }
+            at = end + 1
+        }
+        return true
+    }
+
+    private mutating func take(_ bytes: UnsafeRawBufferPointer, name: Range<Int>, value: Range<Int>) -> Bool {
+        switch name.count {
+        case 10 where isName(bytes, name, "connection"):
+            if contains(bytes, value, "close") { saysClose = true }
+            if contains(bytes, value, "keep-alive") { saysKeepAlive = true }
+        case 14 where isName(bytes, name, "content-length"):
+            guard let number = decimal(bytes, value), length < 0 || length == number else { return false }
+            length = number
+        case 17 where isName(bytes, name, "transfer-encoding"):
+            guard value.count == 7, isName(bytes, value, "chunked"), !isChunked else { return false }
+            isChunked = true
+        case 12 where isName(bytes, name, "content-type"):
+            isEventStream = contains(bytes, value, "text/event-stream")
+            isJSON = contains(bytes, value, "json")
+            pass(bytes, "content-type", value)
+        default:
+            guard name.count >= 11, let allowed = HeadFacts.allowed.first(where: { $0.utf8CodeUnitCount == name.count && isName(bytes, name, $0) })
+            else { return true }
+            pass(bytes, allowed, value)
+        }
+        return true
+    }
+
+    private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>) {
+        passedOn.writeStaticString(name)
+        passedOn.writeStaticString(": ")
+        for byte in UnsafeRawBufferPointer(rebasing: bytes[value]) where byte >= 0x20 && byte != 0x7f { passedOn.writeInteger(byte) }
+        passedOn.writeStaticString("\r\n")
+    }
+
+    private func decimal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int64? {
+        guard !range.isEmpty, range.count <= 18 else { return nil }
+        var number: Int64 = 0
+        for index in range {
+            guard bytes[index] >= 0x30, bytes[index] <= 0x39 else { return nil }
+            number = number * 10 + Int64(bytes[index] - 0x30)
+        }
+        return number
+    }
+}
+
+private func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ text: StaticString) -> Bool {
+    guard start + text.utf8CodeUnitCount <= bytes.count else { return false }
+    for index in 0..<text.utf8CodeUnitCount where bytes[start + index] != text.utf8Start[index] { return false }
+    return true
+}
+
+private func lowered(_ byte: UInt8) -> UInt8 {
+    byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
+}
+
+/// Compares without regard to case; `text` is lower case.
+private func isName(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
+    guard range.count == text.utf8CodeUnitCount else { return false }
+    for index in 0..<range.count where lowered(bytes[range.lowerBound + index]) != text.utf8Start[index] { return false }
+    return true
+}
+
+private func contains(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
+    let count = text.utf8CodeUnitCount
+    guard range.count >= count else { return false }
+    for start in range.lowerBound...(range.upperBound - count) where isName(bytes, start..<start + count, text) { return true }
+    return false
+}
