@@ -37,18 +37,18 @@ import Vocabulary
     @Test func `does not hold up Swift's threads while it waits`() async throws {
         let store = try SQLiteStore.open(path: directory.store)
         let holder = try LockHolder(path: directory.store)
-        let refused = Atomic(0)
+        let refused = Counter()
         try await withThrowingTaskGroup(of: Void.self) { group in
             // More than there are threads, one after the other: two seconds of waiting.
             for number in 0..<8 {
                 group.addTask {
                     let isRefused = try await isUnavailable { try await store.insert(KeyStoreContract.key(number)) }
                     #expect(isRefused)
-                    refused.add(1, ordering: .relaxed)
+                    refused.value.add(1, ordering: .relaxed)
                 }
             }
             for _ in 0..<20 { #expect(try await store.keys().isEmpty) }
-            #expect(refused.load(ordering: .relaxed) < 8, "the reads waited for the writes")
+            #expect(refused.value.load(ordering: .relaxed) < 8, "the reads waited for the writes")
             try await group.waitForAll()
         }
         try holder.release()
@@ -62,4 +62,8 @@ import Vocabulary
         try holder.release()
         #expect(try await SQLiteStore.open(path: directory.store).keys().isEmpty)
     }
+}
+
+private final class Counter: Sendable {
+    let value = Atomic(0)
 }
