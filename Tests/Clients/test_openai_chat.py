@@ -57,7 +57,9 @@ def test_a_plain_chat_is_answered_and_charged_to_the_last_digit(client, check_ro
 
 
 def test_a_stream_without_include_usage_shows_no_usage_chunk_but_is_metered(client, gateway, request_id):
-    stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, extra_headers={"x-request-id": request_id, "x-sim-tokens": "9"})
+    stream = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, stream=True, extra_headers={"x-request-id": request_id, "x-sim-tokens": "9"}
+    )
     chunks = list(stream)
     assert all(len(chunk.choices) == 1 for chunk in chunks), "a chunk without choices crashes clients that did not ask for usage"
     assert all(chunk.usage is None for chunk in chunks)
@@ -137,9 +139,7 @@ def test_a_tool_call_comes_with_arguments_that_parse(client, check_row, request_
 
 
 def test_parallel_tool_calls_keep_their_order_and_ids(client):
-    answer = client.chat.completions.create(
-        model=MODEL, messages=MESSAGES, tools=[WEATHER, CLOCK], tool_choice="required", parallel_tool_calls=True
-    )
+    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, tools=[WEATHER, CLOCK], tool_choice="required", parallel_tool_calls=True)
     calls = answer.choices[0].message.tool_calls
     assert [call.function.name for call in calls] == ["get_weather", "get_time"]
     assert len({call.id for call in calls}) == 2

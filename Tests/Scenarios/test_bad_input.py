@@ -184,7 +184,12 @@ def test_an_endless_request_line_is_refused(connect):
 def test_an_unknown_or_malformed_key_is_a_401(connect, credential, code):
     headers = [] if credential is None else [("Authorization", f"Bearer {credential}")]
     connection = connect()
-    connection.send(post(CHAT, GOOD).split(b"\r\n\r\n")[0] + "".join(f"\r\n{name}: {value}" for name, value in headers).encode("latin-1") + b"\r\n\r\n" + json.dumps(GOOD).encode())
+    connection.send(
+        post(CHAT, GOOD).split(b"\r\n\r\n")[0]
+        + "".join(f"\r\n{name}: {value}" for name, value in headers).encode("latin-1")
+        + b"\r\n\r\n"
+        + json.dumps(GOOD).encode()
+    )
     check_error(connection.answer(), 401, code)
 
 
@@ -205,14 +210,19 @@ def test_a_key_without_the_right_is_a_403(connect, gateway):
     check_error(exchange(connect, post("/api/v1/keys", {"name": "x"}, ordinary)), 403)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", CHAT), ("DELETE", CHAT), ("PUT", "/v1/embeddings"), ("POST", "/v1/models"), ("PATCH", "/v1/completions")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", CHAT), ("DELETE", CHAT), ("PUT", "/v1/embeddings"), ("POST", "/v1/models"), ("PATCH", "/v1/completions")]
+)
 def test_a_wrong_method_is_a_405_that_names_the_right_one(connect, key, method, path):
     answer = exchange(connect, get(path, key, [("Content-Length", "0")], method), method)
     check_error(answer, 405, "method_not_supported")
     assert answer.headers["allow"] in ("GET", "POST", "GET, HEAD")
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/chat", "/v1/chat/completions/x", "/v1/nothing", "/v1/../etc/passwd", "/v1//models", "/nothing", "/api/v1/nothing", "/%00"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1", "/v1/", "/v1/chat", "/v1/chat/completions/x", "/v1/nothing", "/v1/../etc/passwd", "/v1//models", "/nothing", "/api/v1/nothing", "/%00"],
+)
 def test_an_unknown_path_is_a_404(connect, key, path):
     check_error(exchange(connect, get(path, key), "GET"), (400, 404))
 
@@ -220,9 +230,7 @@ def test_an_unknown_path_is_a_404(connect, key, path):
 def test_expect_100_continue_is_answered_before_the_body(connect, key):
     body = json.dumps(GOOD).encode()
     connection = connect()
-    connection.send(
-        f"POST {CHAT} HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {key}\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    connection.send(f"POST {CHAT} HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {key}\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n")
     assert connection.answer().status == 100
     connection.send(body)
     assert connection.answer().status == 200
@@ -267,7 +275,9 @@ def test_a_refused_request_with_a_body_does_not_shift_the_next_one(connect, key)
     assert [connection.answer().status for _ in range(3)] == [401, 404, 200]
 
 
-@pytest.mark.parametrize("path", ["/v1/models/house%2Freasoner%3Av1", "/v1/models/house/reasoner:v1", "/v1/models/house%2freasoner:v1", "/v1/models/gpt%2D4o-mini"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models/house%2Freasoner%3Av1", "/v1/models/house/reasoner:v1", "/v1/models/house%2freasoner:v1", "/v1/models/gpt%2D4o-mini"]
+)
 def test_encoded_slashes_in_model_ids_are_understood(connect, key, path):
     answer = exchange(connect, get(path, key), "GET")
     assert answer.status == 200 and answer.json()["id"] in ("house/reasoner:v1", "gpt-4o-mini")

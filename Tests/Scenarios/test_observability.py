@@ -4,7 +4,7 @@ import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from processes import ADMIN_KEY, SIMULATOR_KEY
+from processes import ADMIN_KEY, BASE_CONFIGURATION, SIMULATOR_KEY, free_port, http_request, wait_until
 
 CHAT = "/v1/chat/completions"
 PROMPT = "xylophone-prompt-that-must-never-be-logged"
@@ -68,8 +68,6 @@ def test_metrics_and_dependency_detail_need_a_credential(gateway, key):
 
 
 def test_a_private_listener_serves_metrics_without_a_credential(make_gateway):
-    from processes import BASE_CONFIGURATION, free_port, http_request
-
     private = free_port()
     configuration = BASE_CONFIGURATION.replace("port: %(port)d }", f"port: %(port)d, private: {{ host: 127.0.0.1, port: {private} }} }}")
     gateway = make_gateway(configuration=configuration).start()
@@ -128,8 +126,6 @@ def test_refusals_of_unknown_callers_are_aggregated_in_the_usage_log(make_gatewa
     def counted():
         rows = [row for row in gateway.rows() if row["outcome"] == "refused" and row["error_code"] == "invalid_api_key"]
         return rows if sum(row["count"] for row in rows) == 200 else None
-
-    from processes import wait_until
 
     rows = wait_until(counted, 90, "all refusals are counted")
     assert len(rows) <= 4, "one row per reason, address and minute"
