@@ -1,6 +1,6 @@
 extension BaseURL {
     /// Why a text is no base URL; the text itself is left out, since it may hold a password.
-    enum Mistake: Error, Hashable {
+    package enum Mistake: Error, Hashable {
         case scheme
         case credentials
         case query
@@ -8,7 +8,7 @@ extension BaseURL {
         case port
         case path
 
-        var reason: String {
+        package var reason: String {
             switch self {
             case .scheme: "must begin with http:// or https://"
             case .credentials: "must not hold a user or a password; use api_key or headers"
@@ -21,7 +21,7 @@ extension BaseURL {
     }
 
     /// Reads `https://api.example.com/v1`; slashes at the end are dropped.
-    init(reading text: String) throws(Mistake) {
+    package init(reading text: String) throws(Mistake) {
         let lowered = text.prefix(8).lowercased()
         let schemeLength: Int
         if lowered.hasPrefix("https://") {

@@ -22,7 +22,7 @@ struct ModelReader {
                 node, path: rawName(in: node).map { "models.\($0)" } ?? "models[\(index)]", address: root.address(of: "models", index: index),
                 keys: ["name", "deployments", "price"], parentOrigin: root.origin, report: report)
             let model = model(section)
-            if let name = rawName(in: node), let first = seen.updateValue(node.origin, forKey: name) {
+            if let name = rawName(in: node), let first = seen.updateValue(section.origin(of: "name"), forKey: name) {
                 section.fail("name", "'\(name)' is taken by the model at \(first); names are unique")
             } else if let model {
                 models.append(model)

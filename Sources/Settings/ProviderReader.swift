@@ -17,7 +17,8 @@ struct ProviderReader {
         self.report = report
     }
 
-    func read(_ root: SectionReader) -> [Settings.Provider] {
+    /// - Returns: the providers without a mistake, and the ids of all of them: a deployment of a mistaken one is no mistake of its own.
+    func read(_ root: SectionReader) -> (providers: [Settings.Provider], ids: [String]) {
         let nodes = root.list("providers")
         if nodes.isEmpty, root.node("providers") == nil || root.node("providers")?.isEmptyList == true {
             root.fail("providers", "is missing or empty; name at least one provider with its id and base_url")
@@ -27,13 +28,13 @@ struct ProviderReader {
         for (index, node) in nodes.enumerated() {
             let section = section(root, node, index)
             let provider = provider(section)
-            if let id = provider?.id ?? validID(in: node), let first = seen.updateValue(node.origin, forKey: id) {
+            if let id = provider?.id ?? validID(in: node), let first = seen.updateValue(section.origin(of: "id"), forKey: id) {
                 section.fail("id", "'\(id)' is taken by the provider at \(first); ids are unique")
             } else if let provider {
                 providers.append(provider)
             }
         }
-        return providers
+        return (providers, Array(seen.keys))
     }
 
     /// The path of a provider has its id where there is one, since that is what flags and variables name it by.
@@ -70,7 +71,7 @@ struct ProviderReader {
         provider.queueMax = section.integer("max_queue", provider.queueMax, in: 0...1_000_000)
         provider.acceptsStreamOptions = section.boolean("stream_options", provider.acceptsStreamOptions)
         provider.retriesStaleConnections = section.boolean("retry_stale", provider.retriesStaleConnections)
-        warnAboutClearText(provider)
+        warnAboutURL(provider)
         return id == nil || baseURL == nil ? nil : provider
     }
 
@@ -133,8 +134,11 @@ struct ProviderReader {
         return path
     }
 
-    private func warnAboutClearText(_ provider: Settings.Provider) {
+    private func warnAboutURL(_ provider: Settings.Provider) {
         let url = provider.baseURL
+        if !url.host.isEmpty, url.path.isEmpty {
+            report.warn("providers.\(provider.id).base_url has no path; most servers of this kind want /v1 at its end")
+        }
         let isLocal = ["localhost", "::1"].contains(url.host) || url.host.hasPrefix("127.")
         if provider.apiKey != nil, !url.isTLS, !url.host.isEmpty, url.host.contains("."), !isLocal {
             report.warn("providers.\(provider.id) sends its api_key to \(url.host) unencrypted; use https:// where that network is not trusted")

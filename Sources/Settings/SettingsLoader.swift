@@ -20,11 +20,9 @@ extension Settings {
     package static func load(
         file: String? = nil, environment: [String: String], overrides: [(path: String, value: String)] = [], directory: String = "."
     ) throws(SettingsError) -> Settings {
-        let file = file ?? environment["MARTLET_CONFIG"].flatMap { $0.isEmpty ? nil : $0 } ?? standardFile(in: directory)
-        var root = embeddedTree
-        var problems: [SettingsError.Problem] = []
-        if let file { (root, problems) = try YAMLSource.read(file: file) }
-        return try finish(root, file: file, problems: problems, environment: environment, overrides: overrides)
+        let (settings, problems) = try read(file: file, environment: environment, overrides: overrides, directory: directory)
+        guard problems.isEmpty else { throw SettingsError(problems: problems) }
+        return settings
     }
 
     /// The same for the text of a file.
@@ -34,7 +32,22 @@ extension Settings {
         yaml: String, file: String = standardFile, environment: [String: String] = [:], overrides: [(path: String, value: String)] = []
     ) throws(SettingsError) -> Settings {
         let (root, problems) = try YAMLSource.read(bytes: Array(yaml.utf8), file: file)
-        return try finish(root, file: file, problems: problems, environment: environment, overrides: overrides)
+        let (settings, all) = finish(root, file: file, problems: problems, environment: environment, overrides: overrides)
+        guard all.isEmpty else { throw SettingsError(problems: all) }
+        return settings
+    }
+
+    /// What could be read, with every mistake in it; a mistaken value has its default.
+    ///
+    /// - Throws: when the file cannot be read at all.
+    static func read(
+        file: String?, environment: [String: String], overrides: [(path: String, value: String)], directory: String
+    ) throws(SettingsError) -> (settings: Settings, problems: [SettingsError.Problem]) {
+        let file = file ?? environment["MARTLET_CONFIG"].flatMap { $0.isEmpty ? nil : $0 } ?? standardFile(in: directory)
+        var root = embeddedTree
+        var problems: [SettingsError.Problem] = []
+        if let file { (root, problems) = try YAMLSource.read(file: file) }
+        return finish(root, file: file, problems: problems, environment: environment, overrides: overrides)
     }
 
     private static func standardFile(in directory: String) -> String? {
@@ -44,7 +57,7 @@ extension Settings {
 
     private static func finish(
         _ tree: ConfigNode, file: String?, problems: [SettingsError.Problem], environment: [String: String], overrides: [(path: String, value: String)]
-    ) throws(SettingsError) -> Settings {
+    ) -> (settings: Settings, problems: [SettingsError.Problem]) {
         var root = tree
         var problems = problems
         // A first pass learns which values there are: the keys of every provider and model that the file names.
@@ -65,8 +78,7 @@ extension Settings {
         } catch {
             problems.append(.init(file: nil, variable: "MARTLET_ADMIN_KEY", path: "", reason: error.text))
         }
-        guard problems.isEmpty else { throw SettingsError(problems: inOrder(problems)) }
-        return settings
+        return (settings, inOrder(problems))
     }
 
     private static func adminKey(_ environment: [String: String], warnings: inout [String]) throws(SettingsError.Problem.Reason) -> Secret? {

@@ -16,8 +16,9 @@ struct SettingsReader {
         settings.data = section.name("data", settings.data)
         settings.log = log(section)
         settings.journal = journal(section, data: settings.data)
-        settings.providers = ProviderReader(report: report).read(section)
-        settings.models = ModelReader(report: report, providers: settings.providers.map(\.id)).read(section)
+        let (providers, ids) = ProviderReader(report: report).read(section)
+        settings.providers = providers
+        settings.models = ModelReader(report: report, providers: ids).read(section)
         let pricing = section.section("pricing", keys: ["unknown"])
         if let unknown = price(pricing, "unknown", isKnown: false) { settings.pricing.unknown = unknown }
         settings.warnings = report.warnings

@@ -144,6 +144,8 @@ private func describe(_ error: any Error, text: String, failure: (Int?, Int?, St
     switch error {
     case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
         .composer(let context, let problem, let mark, _):
+        let line = text.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(mark.line - 1).first
+        if line?.unicodeScalars.dropFirst(mark.column - 1).first == "\t" { return failure(mark.line, mark.column, "is indented by a tab; YAML takes only spaces") }
         var reason = "is no valid YAML: \(problem)"
         if let context { reason += " (\(context.text), from line \(context.mark.line))" }
         return failure(mark.line, mark.column, reason)
@@ -152,7 +154,7 @@ private func describe(_ error: any Error, text: String, failure: (Int?, Int?, St
         return failure(line, nil, "is no valid YAML: \(problem)")
     case .duplicatedKeysInMapping(let keys, let context):
         let names = keys.map { "'\($0)'" }.joined(separator: ", ")
-        return failure(context.mark.line, context.mark.column, "the key \(names) is given more than once in this mapping")
+        return failure(context.mark.line, context.mark.column, "the key \(names) is given more than once in this mapping; here is its first place")
     case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
         return failure(nil, nil, "cannot be read as YAML: \(error)")
     }

@@ -1,0 +1,33 @@
+import ArgumentParser
+import Foundation
+import Settings
+
+/// The flags of commands that read a configuration.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("c"), .long],
+        help: "The configuration file; MARTLET_CONFIG names it, too. Without one, ./martlet.yaml if it is there, else the embedded defaults.",
+        completion: .file(extensions: ["yaml", "yml"]))
+    var config: String?
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Sets one value over file and environment; may be repeated.", valueName: "path=value"))
+    var assignments: [String] = []
+
+    func validate() throws {
+        for assignment in assignments where !assignment.contains("=") || assignment.hasPrefix("=") {
+            throw ValidationError("--set takes PATH=VALUE, such as --set server.port=9000, not '\(assignment)'")
+        }
+    }
+
+    /// The values that flags set, by path.
+    var overrides: [(path: String, value: String)] {
+        assignments.compactMap { assignment in
+            assignment.firstIndex(of: "=").map { (String(assignment[..<$0]), String(assignment[assignment.index(after: $0)...])) }
+        }
+    }
+
+    /// - Parameter more: values that flags of the command itself set; they win over `--set`.
+    func load(file: String? = nil, and more: [(path: String, value: String)] = []) throws(SettingsError) -> Settings {
+        try Settings.load(file: file ?? config, environment: ProcessInfo.processInfo.environment, overrides: overrides + more)
+    }
+}
