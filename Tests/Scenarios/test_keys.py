@@ -33,6 +33,15 @@ def test_the_row_of_a_call_names_its_key_team_agent_and_user(gateway):
     assert [row[field] for field in ("tenant", "team", "agent", "user")] == ["acme", "birds", "swift", "ann"]
 
 
+def test_what_the_client_says_about_itself_is_recorded(gateway, key):
+    headers = {"x-request-id": "told", "x-martlet-session": "session-7", "x-martlet-tags": "season=spring,trial"}
+    body = {**CHAT, "user": "customer-20817"}
+    assert gateway.request("POST", "/v1/chat/completions", body, key=key, headers=headers).status == 200
+    row = gateway.row("told")
+    assert [row[field] for field in ("end_user", "session", "tags")] == ["customer-20817", "session-7", "season=spring,trial"]
+    assert row["client_address"] == "127.0.0.1" and row["prompt_bytes"] > 50
+
+
 def test_a_revoked_key_is_refused_from_that_moment_on(gateway):
     created = gateway.create_key(name="short life")
     for _ in range(3):

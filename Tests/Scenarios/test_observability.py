@@ -131,7 +131,9 @@ def test_refusals_of_unknown_callers_are_aggregated_in_the_usage_log(make_gatewa
     assert len(rows) <= 4, "one row per reason, address and minute"
 
 
-def test_refusals_of_known_callers_are_recorded(gateway, key):
+def test_refusals_of_known_callers_are_recorded(gateway):
+    # A key of its own: above ten refusals a second those of one key are counted together.
+    key = gateway.create_key(name="refused")["key"]
     answer = gateway.request("POST", CHAT, {**BODY, "model": "gpt-99"}, key=key, headers={"x-request-id": "refused-1"})
     assert answer.status == 404
     row = gateway.row("refused-1")
