@@ -1,6 +1,6 @@
 import Contracts
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import Vocabulary
 
 /// Who may do what on this listener.

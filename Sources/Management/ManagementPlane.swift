@@ -1,7 +1,7 @@
 package import Contracts
 import Foundation
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 package import Logging
 import NIOCore
 package import Vocabulary

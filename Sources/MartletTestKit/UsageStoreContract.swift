@@ -16,6 +16,25 @@ package enum UsageStoreContract {
             let records = try await store.rows(UsageFilter(), before: nil, limit: 10).map(\.record)
             try expectEqual(records, [call(3), call(2), call(1)], "rows")
         },
+        ContractCheck("old and new records may come in one batch, in any number") { store in
+            func later(_ number: Int) -> UsageRecord {
+                var record = call(number)
+                record.startedAt.microseconds += Int64(number) * 20_000_000
+                return record
+            }
+            try await store.apply((1...20).map(later), replica: "a", position: at(1))
+            try await store.apply((11...60).map(later) + [later(55), refusals(1, 3)], replica: "b", position: at(1))
+            var filter = UsageFilter()
+            filter.keyID = "key_1"
+            let all = try await store.rows(filter, before: nil, limit: 100)
+            try expectEqual(all.map(\.record.id.sequence), (1...60).reversed(), "sequences")
+            for first in [5, 15, 30, 60] {
+                filter.from = later(first).startedAt
+                filter.until = WallTime(microseconds: later(first).startedAt.microseconds + 100_000_000)
+                let found = try await store.rows(filter, before: nil, limit: 100).map(\.record.id.sequence)
+                try expectEqual(found, (first...min(first + 4, 60)).reversed().map(UInt64.init), "sequences of a range of time")
+            }
+        },
         ContractCheck("nothing is applied up to a position that is applied already") { store in
             try await store.apply([refusals(1, 5)], replica: "a", position: at(100))
             try await store.apply([refusals(1, 5), call(2)], replica: "a", position: at(100))

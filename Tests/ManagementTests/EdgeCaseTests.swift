@@ -35,10 +35,11 @@ import Testing
         #expect(try reply.error["type"] as? String == "permission_error")
     }
 
-    @Test(arguments: [
-        [("x-api-key", "admin")], [("api-key", "admin")], [("authorization", "bearer admin")], [("Authorization", "BEARER   admin")],
-        [("Authorization", "Basic eA=="), ("x-api-key", "admin")],
-    ] as [[(name: String, value: String)]])
+    @Test(
+        arguments: [
+            [("x-api-key", "admin")], [("api-key", "admin")], [("authorization", "bearer admin")], [("Authorization", "BEARER   admin")],
+            [("Authorization", "Basic eA=="), ("x-api-key", "admin")],
+        ] as [[(name: String, value: String)]])
     func `takes the key from any of the usual headers`(headers: [(name: String, value: String)]) async throws {
         #expect(try await fixture.send("GET", "/api/v1/keys", key: nil, headers: headers).status == 200)
     }

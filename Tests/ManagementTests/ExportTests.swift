@@ -32,7 +32,8 @@ import Vocabulary
         #expect(lines.count == count + 2)
         #expect(lines.last == "")
         #expect(lines[0].hasPrefix("id,request_id,time,count,"))
-        #expect(lines.dropFirst().dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false)[1] } == (0..<count).reversed().map { "req-\($0)" })
+        let ids = lines.dropFirst().dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false)[1] }
+        #expect(ids == (0..<count).reversed().map { "req-\($0)" })
         #expect(csv.header("content-type")?.hasPrefix("text/csv") == true)
         #expect(fixture.usage.state.withLockedValue { $0.largestPage } == 500)
     }

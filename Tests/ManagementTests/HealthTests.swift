@@ -56,7 +56,8 @@ import Testing
 
     @Test func `operators see the dependencies`() async throws {
         fixture.health.set(dependencies: [
-            DependencyHealth(name: "store", state: .healthy, latencyMilliseconds: 0.1234), DependencyHealth(name: "sim", state: .degraded, message: "m"),
+            DependencyHealth(name: "store", state: .healthy, latencyMilliseconds: 0.1234),
+            DependencyHealth(name: "sim", state: .degraded, message: "m"),
         ])
         let reply = try await fixture.get("/health/dependencies", key: "watcher")
         #expect(reply.status == 200)

@@ -42,10 +42,11 @@ import Vocabulary
         #expect(record.expiresAt?.rfc3339 == "2030-01-02T03:04:05.000000Z")
     }
 
-    @Test(arguments: [
-        (#"{"scopes":"admin"}"#, Rights.administrator, []), (#"{"rights":"usage","allowed_models":"gpt-4o"}"#, .usage, ["gpt-4o"]),
-        (#"{"rights":[]}"#, [], []),
-    ] as [(String, Rights, [String])])
+    @Test(
+        arguments: [
+            (#"{"scopes":"admin"}"#, Rights.administrator, []), (#"{"rights":"usage","allowed_models":"gpt-4o"}"#, .usage, ["gpt-4o"]),
+            (#"{"rights":[]}"#, [], []),
+        ] as [(String, Rights, [String])])
     func `aliases and single strings are taken`(body: String, rights: Rights, models: [String]) async throws {
         #expect(try await create(body).status == 201)
         let record = try #require(try await fixture.keys.list().first)
@@ -64,24 +65,25 @@ import Vocabulary
         #expect(try await fixture.keys.list().first?.expiresAt == WallTime(microseconds: second * 1_000_000))
     }
 
-    @Test(arguments: [
-        ("{", "invalid_json", nil), ("[]", "invalid_json", nil), ("\"x\"", "invalid_json", nil), ("nul", "invalid_json", nil),
-        ("{}}", "invalid_json", nil), (String(repeating: "[", count: 60_000), "invalid_json", nil),
-        (#"{"nmae":"x"}"#, "unknown_parameter", "nmae"), (#"{"key":"mk_mine"}"#, "unknown_parameter", "key"),
-        (#"{"name":1}"#, "invalid_type", "name"), (#"{"tenant":["a"]}"#, "invalid_type", "tenant"), (#"{"team":{}}"#, "invalid_type", "team"),
-        (#"{"tenant":""}"#, "invalid_value", "tenant"), (#"{"user":"a\nb"}"#, "invalid_value", "user"),
-        (#"{"name":"a\u0000"}"#, "invalid_value", "name"),
-        ("{\"name\":\"" + String(repeating: "a", count: 257) + "\"}", "invalid_value", "name"),
-        (#"{"rights":true}"#, "invalid_type", "rights"), (#"{"rights":["root"]}"#, "invalid_value", "rights"),
-        (#"{"rights":[1]}"#, "invalid_type", "rights"), (#"{"rights":"usage","scopes":"usage"}"#, "duplicate_parameter", "scopes"),
-        (#"{"models":7}"#, "invalid_type", "models"), (#"{"models":[null]}"#, "invalid_type", "models"),
-        (#"{"models":[""]}"#, "invalid_value", "models"), (#"{"expires_at":true}"#, "invalid_type", "expires_at"),
-        (#"{"expires_at":"tomorrow"}"#, "invalid_value", "expires_at"), (#"{"expires_at":"2020-01-01"}"#, "invalid_value", "expires_at"),
-        (#"{"expires_at":1e300}"#, "invalid_value", "expires_at"), (#"{"expires_at":1760000000}"#, "invalid_value", "expires_at"),
-        (#"{"expires_in":0}"#, "invalid_value", "expires_in"), (#"{"expires_in":-5}"#, "invalid_value", "expires_in"),
-        (#"{"expires_in":"soon"}"#, "invalid_value", "expires_in"), (#"{"ttl":"1e99h"}"#, "invalid_value", "ttl"),
-        (#"{"ttl":[]}"#, "invalid_type", "ttl"), (#"{"ttl":"1h","expires_at":"2030-01-01"}"#, "duplicate_parameter", "ttl"),
-    ] as [(String, String, String?)])
+    @Test(
+        arguments: [
+            ("{", "invalid_json", nil), ("[]", "invalid_json", nil), ("\"x\"", "invalid_json", nil), ("nul", "invalid_json", nil),
+            ("{}}", "invalid_json", nil), (String(repeating: "[", count: 60_000), "invalid_json", nil),
+            (#"{"nmae":"x"}"#, "unknown_parameter", "nmae"), (#"{"key":"mk_mine"}"#, "unknown_parameter", "key"),
+            (#"{"name":1}"#, "invalid_type", "name"), (#"{"tenant":["a"]}"#, "invalid_type", "tenant"), (#"{"team":{}}"#, "invalid_type", "team"),
+            (#"{"tenant":""}"#, "invalid_value", "tenant"), (#"{"user":"a\nb"}"#, "invalid_value", "user"),
+            (#"{"name":"a\u0000"}"#, "invalid_value", "name"),
+            ("{\"name\":\"" + String(repeating: "a", count: 257) + "\"}", "invalid_value", "name"),
+            (#"{"rights":true}"#, "invalid_type", "rights"), (#"{"rights":["root"]}"#, "invalid_value", "rights"),
+            (#"{"rights":[1]}"#, "invalid_type", "rights"), (#"{"rights":"usage","scopes":"usage"}"#, "duplicate_parameter", "scopes"),
+            (#"{"models":7}"#, "invalid_type", "models"), (#"{"models":[null]}"#, "invalid_type", "models"),
+            (#"{"models":[""]}"#, "invalid_value", "models"), (#"{"expires_at":true}"#, "invalid_type", "expires_at"),
+            (#"{"expires_at":"tomorrow"}"#, "invalid_value", "expires_at"), (#"{"expires_at":"2020-01-01"}"#, "invalid_value", "expires_at"),
+            (#"{"expires_at":1e300}"#, "invalid_value", "expires_at"), (#"{"expires_at":1760000000}"#, "invalid_value", "expires_at"),
+            (#"{"expires_in":0}"#, "invalid_value", "expires_in"), (#"{"expires_in":-5}"#, "invalid_value", "expires_in"),
+            (#"{"expires_in":"soon"}"#, "invalid_value", "expires_in"), (#"{"ttl":"1e99h"}"#, "invalid_value", "ttl"),
+            (#"{"ttl":[]}"#, "invalid_type", "ttl"), (#"{"ttl":"1h","expires_at":"2030-01-01"}"#, "duplicate_parameter", "ttl"),
+        ] as [(String, String, String?)])
     func `a bad request says what is wrong and makes nothing`(body: String, code: String, parameter: String?) async throws {
         let reply = try await create(body)
         #expect(reply.status == 400)

@@ -30,13 +30,16 @@ import Vocabulary
         #expect(reply.status == 200)
         #expect(try reply.json["as_of"] as? String == "2025-10-09T08:53:20.000000Z")
         let row = try #require(try reply.data.first)
-        #expect(row.keys.sorted() == [
-            "attempts", "cached", "cached_input_tokens", "client_address", "completion_tokens", "cost_nano_usd", "cost_usd", "count",
-            "deployment", "end_user", "endpoint", "error_code", "estimated", "fallback_reason", "id", "input_tokens", "key_id", "latency_ms",
-            "model", "outcome", "output_tokens", "overhead_ms", "price_known", "price_version", "prompt_bytes", "prompt_tokens", "provider",
-            "reasoning_tokens", "request_id", "requested_model", "served_model", "session", "status", "stream", "tags", "team", "tenant", "time",
-            "total_tokens", "ttft_ms", "user", "agent",
-        ].sorted())
+        #expect(
+            row.keys.sorted()
+                == [
+                    "attempts", "cached", "cached_input_tokens", "client_address", "completion_tokens", "cost_nano_usd", "cost_usd", "count",
+                    "deployment", "end_user", "endpoint", "error_code", "estimated", "fallback_reason", "id", "input_tokens", "key_id", "latency_ms",
+                    "model", "outcome", "output_tokens", "overhead_ms", "price_known", "price_version", "prompt_bytes", "prompt_tokens", "provider",
+                    "reasoning_tokens", "request_id", "requested_model", "served_model", "session", "status", "stream", "tags", "team", "tenant",
+                    "time",
+                    "total_tokens", "ttft_ms", "user", "agent",
+                ].sorted())
         #expect(reply.text.contains(#""cost_nano_usd":1350,"cost_usd":0.00000135,"#))
         #expect(reply.text.contains(#""latency_ms":1234.567,"ttft_ms":2,"overhead_ms":0.04,"#))
         #expect(row["total_tokens"] as? Int == 15)

@@ -19,9 +19,10 @@ import Vocabulary
         let clock = ContinuousClock()
         let start = clock.now
         #expect(try await isUnavailable { try await store.insert(KeyStoreContract.key(2)) })
-        #expect(try await isUnavailable {
-            try await store.apply([UsageStoreContract.call(1)], replica: "a", position: UsageStoreContract.at(1))
-        })
+        #expect(
+            try await isUnavailable {
+                try await store.apply([UsageStoreContract.call(1)], replica: "a", position: UsageStoreContract.at(1))
+            })
         #expect(try await isUnavailable { _ = try await store.revoke(id: "key_1", at: WallTime(microseconds: 1)) })
         // Three waits for the lock and room for a slow machine; GRDB's own default would be none, SQLite's none too.
         #expect(start.duration(to: clock.now) < .seconds(5))

@@ -7,21 +7,9 @@ extension SQLiteStore: UsageStore {
     package func apply(_ records: [UsageRecord], replica: String, position: JournalPosition) async throws(StoreError) {
         try await write { database in
             guard try advance(to: position, replica: replica, on: database) else { return }
-            let insert = try RawStatement(UsageColumns.insert, on: database)
-            var minutes: [Int64: ClosedRange<Int64>] = [:]
-            for record in records {
-                let isAggregate = record.count != 1 || (record.outcome == .refused && record.requestID.isEmpty)
-                try UsageColumns.bind(record, isAggregate: isAggregate, to: insert)
-                // Stays 0 unless a row is inserted.
-                sqlite3_set_last_insert_rowid(database.sqliteConnection, 0)
-                try insert.run()
-                let number = sqlite3_last_insert_rowid(database.sqliteConnection)
-                guard number != 0 else { continue }
-                let minute = UsageColumns.minute(of: record.startedAt)
-                // Numbers grow while a transaction inserts.
-                minutes[minute] = (minutes[minute]?.lowerBound ?? number)...number
-            }
-            try widen(minutes, on: database)
+            var inserter = try UsageInserter(database)
+            try inserter.insert(records)
+            try widen(inserter.minutes, on: database)
         }
     }
 

@@ -29,6 +29,11 @@ package final class SQLiteStore: Sendable {
                 // GRDB's readers would wait for ten seconds.
                 try database.execute(sql: "PRAGMA busy_timeout = \(busyMilliseconds)")
                 try database.execute(sql: "PRAGMA cache_size = -16384")
+                // Statements of many rows would keep their undo in files.
+                try database.execute(sql: "PRAGMA temp_store = MEMORY")
+                // Four times SQLite's own: pages that many transactions change are written to the file less often.
+                try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+                try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
             }
             let pool = try DatabasePool(path: path, configuration: configuration)
             try pool.writeWithoutTransaction { database in

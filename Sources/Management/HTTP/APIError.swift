@@ -1,6 +1,6 @@
 import Contracts
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import NIOCore
 import Vocabulary
 

@@ -1,5 +1,5 @@
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import Vocabulary
 
 /// The routes of the management API, each with an answer to every method.

@@ -1,6 +1,6 @@
 import Contracts
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import NIOCore
 
 /// Health and metrics (PRODUCT J1, J2). States are open to everyone; what they are made of is for operators.

@@ -113,7 +113,9 @@ struct KeyRequestReader {
         case .number(let number):
             seconds = number
         case .string(let text):
-            guard let read = secondsOfPeriod(text) else { throw APIError.invalid(field, "seconds or a period such as 90s, 30m, 24h or 7d are expected") }
+            guard let read = secondsOfPeriod(text) else {
+                throw APIError.invalid(field, "seconds or a period such as 90s, 30m, 24h or 7d are expected")
+            }
             seconds = read
         default:
             throw GatewayError.wrongType(field: field, expected: "a string or a number")
