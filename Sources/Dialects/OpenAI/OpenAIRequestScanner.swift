@@ -3,8 +3,7 @@ package import NIOCore
 package import Vocabulary
 
 /// Where the fields of a request stand that Martlet governs, and what they say.
-package struct OpenAIRequest {
-    fileprivate var raw: cscan_request
+package struct OpenAIRequest: Sendable {
     /// The public model name that the client asked for.
     package let model: String
     /// Whether the client wants a stream.
@@ -15,14 +14,39 @@ package struct OpenAIRequest {
     package let outputTokensMax: Int64?
     /// The client's own name for its end user.
     package let endUser: String
+    /// The place of the model's name, quotes included, in bytes from the start of the body.
+    private let modelPlace: Range<Int>
+    /// What makes the request ask for usage on its stream.
+    private let usageEdit: Edit
+
+    /// A text to be put in the place of some bytes of the body.
+    private struct Edit: Sendable {
+        var place: Range<Int>
+        var text: StaticString
+    }
 
     fileprivate init(raw: cscan_request) {
-        self.raw = raw
         model = text(raw.model, raw.model_length)
         isStream = field(raw, CSCAN_STREAM).type == UInt8(CSCAN_TRUE)
         wantsUsageChunk = field(raw, CSCAN_INCLUDE_USAGE).type == UInt8(CSCAN_TRUE)
         outputTokensMax = raw.max_tokens > 0 ? raw.max_tokens : nil
         endUser = raw.user_length <= 128 ? text(raw.user, raw.user_length) : ""
+        modelPlace = place(field(raw, CSCAN_MODEL))
+        usageEdit = OpenAIRequest.usageEdit(raw)
+    }
+
+    private static func usageEdit(_ raw: cscan_request) -> Edit {
+        let options = field(raw, CSCAN_STREAM_OPTIONS)
+        let include = field(raw, CSCAN_INCLUDE_USAGE)
+        if include.type != UInt8(CSCAN_ABSENT) { return Edit(place: place(include), text: "true") }
+        if options.type == UInt8(CSCAN_OBJECT) {
+            let open = Int(raw.options_open)
+            return Edit(place: open..<open, text: raw.options_are_empty == 1 ? "\"include_usage\":true" : "\"include_usage\":true,")
+        }
+        if options.type == UInt8(CSCAN_NULL) { return Edit(place: place(options), text: "{\"include_usage\":true}") }
+        // The object has `model` at least, so a comma always follows.
+        let open = Int(raw.object_open)
+        return Edit(place: open..<open, text: "\"stream_options\":{\"include_usage\":true},")
     }
 }
 
@@ -77,40 +101,28 @@ extension OpenAIRequest {
     ///   - body: the very buffer that was scanned.
     ///   - modelJSON: the provider's name for the model as a JSON string.
     package func body(_ body: ByteBuffer, modelJSON: [UInt8], forcesUsage: Bool) -> [ByteBuffer] {
-        var edits: [(from: Int, to: Int, text: ByteBuffer)] = []
-        let named = field(raw, CSCAN_MODEL)
-        if !equal(body, named, modelJSON) {
-            edits.append((Int(named.start), Int(named.end), ByteBuffer(bytes: modelJSON)))
-        }
-        if forcesUsage, isStream, !wantsUsageChunk { edits.append(usageEdit) }
-        guard !edits.isEmpty else { return [body] }
-        edits.sort { $0.from < $1.from }
+        let isNamed = equal(body, modelPlace, modelJSON)
+        let asksForUsage = forcesUsage && isStream && !wantsUsageChunk
+        if isNamed, !asksForUsage { return [body] }
+        var edits: [(place: Range<Int>, text: ByteBuffer)] = []
+        if !isNamed { edits.append((modelPlace, ByteBuffer(bytes: modelJSON))) }
+        if asksForUsage { edits.append((usageEdit.place, ByteBuffer(staticString: usageEdit.text))) }
+        edits.sort { $0.place.lowerBound < $1.place.lowerBound }
         var pieces: [ByteBuffer] = []
         pieces.reserveCapacity(edits.count * 2 + 1)
         var at = 0
         for edit in edits {
-            append(body, from: at, to: edit.from, to: &pieces)
+            append(body, from: at, to: edit.place.lowerBound, to: &pieces)
             pieces.append(edit.text)
-            at = edit.to
+            at = edit.place.upperBound
         }
         append(body, from: at, to: body.readableBytes, to: &pieces)
         return pieces
     }
+}
 
-    private var usageEdit: (from: Int, to: Int, text: ByteBuffer) {
-        let options = field(raw, CSCAN_STREAM_OPTIONS)
-        let include = field(raw, CSCAN_INCLUDE_USAGE)
-        if include.type != UInt8(CSCAN_ABSENT) { return (Int(include.start), Int(include.end), ByteBuffer(staticString: "true")) }
-        if options.type == UInt8(CSCAN_OBJECT) {
-            let text: StaticString = raw.options_are_empty == 1 ? "\"include_usage\":true" : "\"include_usage\":true,"
-            return (Int(raw.options_open), Int(raw.options_open), ByteBuffer(staticString: text))
-        }
-        if options.type == UInt8(CSCAN_NULL) {
-            return (Int(options.start), Int(options.end), ByteBuffer(staticString: "{\"include_usage\":true}"))
-        }
-        // The object has `model` at least, so a comma always follows.
-        return (Int(raw.object_open), Int(raw.object_open), ByteBuffer(staticString: "\"stream_options\":{\"include_usage\":true},"))
-    }
+private func place(_ field: cscan_field) -> Range<Int> {
+    Int(field.start)..<Int(max(field.start, field.end))
 }
 
 private func append(_ body: ByteBuffer, from: Int, to: Int, to pieces: inout [ByteBuffer]) {
@@ -118,12 +130,9 @@ private func append(_ body: ByteBuffer, from: Int, to: Int, to pieces: inout [By
     pieces.append(slice)
 }
 
-private func equal(_ body: ByteBuffer, _ place: cscan_field, _ text: [UInt8]) -> Bool {
-    let length = Int(place.end) - Int(place.start)
-    guard length == text.count else { return false }
-    return body.withUnsafeReadableBytes { bytes in
-        UnsafeRawBufferPointer(rebasing: bytes[Int(place.start)..<Int(place.end)]).elementsEqual(text)
-    }
+private func equal(_ body: ByteBuffer, _ place: Range<Int>, _ text: [UInt8]) -> Bool {
+    guard place.count == text.count, place.upperBound <= body.readableBytes else { return false }
+    return body.withUnsafeReadableBytes { UnsafeRawBufferPointer(rebasing: $0[place]).elementsEqual(text) }
 }
 
 private func check(_ raw: cscan_request, endpoint: Endpoint) throws(GatewayError) {

@@ -52,7 +52,13 @@ package struct Walk: Sendable, Hashable {
     package private(set) var hasForwardedHead = false
     /// The provider being tried, for messages about its faults; the shell keeps it true.
     package var provider = ""
-    private let rules: Rules
+    private var rules: Rules
+
+    /// Whether a stale connection of the provider being tried is retried; the shell keeps it true.
+    package var retriesStaleConnections: Bool {
+        get { rules.retriesStaleConnections }
+        set { rules.retriesStaleConnections = newValue }
+    }
 
     /// What the configuration has to say about the walk.
     package struct Rules: Sendable, Hashable {

@@ -1,0 +1,536 @@
+internal import Contracts
+internal import Dialects
+import NIOCore
+import NIOHTTP1
+internal import Vocabulary
+
+/// One client connection: reads requests, keeps them in order over both planes, and gives each to the walk or to the control plane.
+///
+/// A request that arrives while another is being answered waits here, so neither plane can overtake the other, and the socket is not read
+/// meanwhile. The walk of a model call is in ``ModelCall``; how answers are written in `Lane+Answers`; the control plane's side in
+/// `Lane+Control`.
+final class Lane: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// What the lane is doing with the bytes that come.
+    enum Phase {
+        /// Between two requests.
+        case idle
+        /// Reading the body of a model call.
+        case callBody
+        /// A model call is being walked; its body is here.
+        case call
+        /// Reading and dropping the body of a request whose answer is known: sent when the body has ended.
+        case dropBody(then: Reply)
+        /// The answer is out and the connection is to end; what the client still sends is dropped for a while, so that it can read the answer.
+        case lingering(until: NIODeadline)
+        /// Reading the body of a control-plane request.
+        case controlBody
+        /// The control plane is answering.
+        case control
+        case closed
+    }
+
+    /// An answer that waits for the end of a body.
+    enum Reply {
+        case refusal(GatewayError, attempts: Int)
+        case models(ByteBuffer)
+    }
+
+    let loop: LaneLoop
+    var phase = Phase.idle
+    var context: ChannelHandlerContext?
+    var head: HTTPRequestHead?
+    var facts: HeadFacts?
+    var requestID = ""
+    var call: ModelCall?
+    var body = ByteBuffer()
+    /// What of the process's budget this connection holds.
+    var budgetHeld = 0
+    private var budgetWaitSince: NIODeadline?
+    private var waiting: CircularBuffer<HTTPServerRequestPart> = []
+    private var isReadWanted = false
+    private var closesAfterAnswer = false
+    private var lastProgress = NIODeadline.now()
+    private var headBegan: NIODeadline?
+    private var sawPart = false
+    private var unwritableSince: NIODeadline?
+    private var droppedBytes = 0
+    private(set) var clientAddress = ""
+    /// Grows with every request; answers of the control plane carry it.
+    var ticket: UInt64 = 0
+    var controlIsChunked = false
+    private var knownCredential: (text: String, principal: Principal, generation: UInt64)?
+
+    /// What is read and dropped of a request that has been refused already, in bytes.
+    private static let dropMaxBytes = 16 << 20
+    /// A refused request with a body up to here keeps its connection.
+    private static let dropKeepsConnectionMaxBytes = 64 << 10
+    private static let lingerMax = TimeAmount.seconds(2)
+
+    init(loop: LaneLoop) {
+        self.loop = loop
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { opened(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        opened(context)
+        context.fireChannelActive()
+    }
+
+    private func opened(_ context: ChannelHandlerContext) {
+        guard clientAddress.isEmpty else { return }
+        clientAddress = context.channel.remoteAddress?.ipAddress ?? "unix"
+        lastProgress = .now()
+        loop.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        gone()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { inputClosed() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let error = error as? HTTPParserError {
+            unreadable(error)
+        } else {
+            context.close(promise: nil)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        let isWritable = context.channel.isWritable
+        unwritableSince = isWritable ? nil : .now()
+        call?.clientWritability(isWritable)
+        context.fireChannelWritabilityChanged()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if wantsBytes { context.read() } else { isReadWanted = true }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // Bytes came, but no request: a head has begun.
+        if !sawPart, case .idle = phase, waiting.isEmpty, headBegan == nil { headBegan = .now() }
+        sawPart = false
+        context.fireChannelReadComplete()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = unwrapInboundIn(data)
+        sawPart = true
+        switch phase {
+        case .idle, .callBody, .dropBody, .controlBody, .lingering:
+            guard waiting.isEmpty, budgetWaitSince == nil else {
+                waiting.append(part)
+                return
+            }
+            take(part)
+        case .call, .control: waiting.append(part)
+        case .closed: break
+        }
+    }
+
+    /// Whether the socket is to be read: not while an answer is being made, and not while the body waits for memory.
+    private var wantsBytes: Bool {
+        switch phase {
+        case .idle, .callBody, .dropBody, .controlBody, .lingering: waiting.isEmpty && budgetWaitSince == nil
+        case .call, .control, .closed: false
+        }
+    }
+
+    private func readOn() {
+        guard isReadWanted, wantsBytes, let context else { return }
+        isReadWanted = false
+        context.read()
+    }
+
+    // MARK: Parts of requests
+
+    private func take(_ part: HTTPServerRequestPart) {
+        lastProgress = .now()
+        switch part {
+        case .head(let head): begin(head)
+        case .body(let bytes): takeBody(bytes)
+        case .end: endBody()
+        }
+    }
+
+    private func begin(_ head: HTTPRequestHead) {
+        guard case .idle = phase else { return }
+        headBegan = nil
+        ticket &+= 1
+        let facts = HeadFacts(head)
+        self.head = head
+        self.facts = facts
+        requestID = facts.requestID ?? loop.makeRequestID()
+        closesAfterAnswer = !head.isKeepAlive
+        droppedBytes = 0
+        switch RequestTarget(uri: head.uri) {
+        case .model(let endpoint): beginCall(endpoint, head, facts)
+        case .modelList: beginModels(nil, head, facts)
+        case .modelItem(let id): beginModels(id, head, facts)
+        case .unknown(let path): refuse(.unknownPath(path))
+        case .control: beginControl(head, facts)
+        }
+    }
+
+    private func beginCall(_ endpoint: Endpoint, _ head: HTTPRequestHead, _ facts: HeadFacts) {
+        let snapshot = loop.currentSnapshot()
+        let call = ModelCall(lane: self, endpoint: endpoint, snapshot: snapshot, requestID: requestID, facts: facts)
+        self.call = call
+        phase = .callBody
+        switch check(head, facts, endpoint: endpoint, snapshot: snapshot, now: call.startedAt) {
+        case .failure(let error): call.refuse(error)
+        case .success(let principal):
+            call.begin(principal)
+            reserveBody(facts)
+            if facts.expect != nil { sendContinue() }
+        }
+    }
+
+    /// Everything that can be refused by the head alone.
+    private func check(
+        _ head: HTTPRequestHead, _ facts: HeadFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
+    ) -> Result<Principal, GatewayError> {
+        if head.method != .POST { return .failure(.wrongMethod(allowed: "POST")) }
+        if let expect = facts.expect, !isName(expect, "100-continue") { return .failure(.expectationFailed) }
+        switch identify(facts, snapshot, now) {
+        case .failure(let error): return .failure(error)
+        case .success(let principal):
+            call?.principal = principal
+            if let encoding = facts.contentEncoding { return .failure(.unsupportedEncoding(encoding)) }
+            if let length = facts.contentLength, length > loop.options.bodyMaxBytes {
+                return .failure(.bodyTooLarge(limitBytes: loop.options.bodyMaxBytes))
+            }
+            return .success(principal)
+        }
+    }
+
+    /// Who sends this. The same credential on the same connection under the same snapshot needs no second look-up.
+    func identify(_ facts: HeadFacts, _ snapshot: Snapshot, _ now: WallTime) -> Result<Principal, GatewayError> {
+        guard let credential = facts.credential else { return .failure(.missingKey) }
+        if let known = knownCredential, known.generation == snapshot.generation, isSame(known.text, credential),
+            !known.principal.isExpired(at: now)
+        {
+            return .success(known.principal)
+        }
+        let answer = loop.identifier.identify(credential, in: snapshot, at: now)
+        if case .success(let principal) = answer { knownCredential = (credential, principal, snapshot.generation) }
+        return answer
+    }
+
+    private func beginModels(_ id: String?, _ head: HTTPRequestHead, _ facts: HeadFacts) {
+        let snapshot = loop.currentSnapshot()
+        guard head.method == .GET else { return refuse(.wrongMethod(allowed: "GET")) }
+        switch identify(facts, snapshot, wallTime()) {
+        case .failure(let error): refuse(error)
+        case .success(let principal):
+            guard principal.rights.contains(.inference) else { return refuse(.missingRight("inference")) }
+            guard let id else { return reply(.models(modelList(snapshot, principal))) }
+            guard let model = snapshot.model(named: id), principal.mayUse(model: model.name) else { return refuse(.unknownModel(id)) }
+            var body = ByteBuffer()
+            body.writeOpenAIModel(model)
+            reply(.models(body))
+        }
+    }
+
+    private func modelList(_ snapshot: Snapshot, _ principal: Principal) -> ByteBuffer {
+        var body = ByteBuffer()
+        body.writeStaticString("{\"object\":\"list\",\"data\":[")
+        var isFirst = true
+        for model in snapshot.models where principal.mayUse(model: model.name) {
+            if !isFirst { body.writeStaticString(",") }
+            isFirst = false
+            body.writeOpenAIModel(model)
+        }
+        body.writeStaticString("]}")
+        return body
+    }
+
+    // MARK: Bodies
+
+    private func takeBody(_ bytes: ByteBuffer) {
+        switch phase {
+        case .callBody:
+            guard takeRoom(for: bytes) else { return }
+            guard body.readableBytes + bytes.readableBytes <= loop.options.bodyMaxBytes else {
+                call?.refuse(.bodyTooLarge(limitBytes: loop.options.bodyMaxBytes))
+                return
+            }
+            append(bytes)
+        case .controlBody:
+            if body.readableBytes + bytes.readableBytes > loop.options.controlBodyMaxBytes {
+                refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
+                return
+            }
+            append(bytes)
+        case .dropBody, .lingering:
+            droppedBytes += bytes.readableBytes
+            if droppedBytes > Lane.dropMaxBytes { context?.close(promise: nil) }
+        case .idle, .call, .control, .closed: break
+        }
+    }
+
+    private func append(_ bytes: ByteBuffer) {
+        if body.readableBytes == 0, facts?.contentLength == bytes.readableBytes {
+            body = bytes
+            return
+        }
+        if body.capacity == 0, let length = facts?.contentLength {
+            // All of it at once, and what the scanner wants to be readable behind it.
+            body = ByteBufferAllocator().buffer(capacity: length + OpenAIRequestScanner.padding)
+        }
+        body.writeImmutableBuffer(bytes)
+    }
+
+    private func endBody() {
+        switch phase {
+        case .callBody:
+            phase = .call
+            call?.bodyIsHere(body)
+        case .controlBody: submitControl()
+        case .dropBody(let then): send(then)
+        case .idle, .call, .control, .lingering, .closed: break
+        }
+    }
+
+    // MARK: The memory budget
+
+    private func reserveBody(_ facts: HeadFacts) {
+        guard let length = facts.contentLength, length > 0 else { return }
+        if loop.budget.take(length) { budgetHeld = length } else { waitForBudget() }
+    }
+
+    /// For bodies that do not say how long they are: room as they grow.
+    private func takeRoom(for bytes: ByteBuffer) -> Bool {
+        let needed = body.readableBytes + bytes.readableBytes
+        if needed <= budgetHeld { return true }
+        if loop.budget.take(needed - budgetHeld) {
+            budgetHeld = needed
+            return true
+        }
+        waiting.append(.body(bytes))
+        waitForBudget()
+        return false
+    }
+
+    private func waitForBudget() {
+        if budgetWaitSince == nil { budgetWaitSince = .now() }
+    }
+
+    private func tryBudget(_ now: NIODeadline) {
+        guard let since = budgetWaitSince else { return }
+        let needed = facts?.contentLength ?? body.readableBytes + 65_536
+        if loop.budget.take(needed - budgetHeld) {
+            budgetHeld = needed
+            budgetWaitSince = nil
+            lastProgress = now
+            takeWaiting()
+        } else if now - since > loop.options.budgetWait {
+            budgetWaitSince = nil
+            call?.refuse(.overloaded)
+            takeWaiting()
+        }
+    }
+
+    func releaseBody() {
+        body = ByteBuffer()
+        if budgetHeld > 0 {
+            loop.budget.giveBack(budgetHeld)
+            budgetHeld = 0
+        }
+    }
+
+    // MARK: Between two requests
+
+    /// Sends an answer that is ready before its request has been read whole.
+    func reply(_ reply: Reply) {
+        releaseBody()
+        guard let facts, context != nil else { return }
+        let isBodyComing: Bool
+        switch phase {
+        case .call, .control, .closed: isBodyComing = false
+        case .idle, .callBody, .controlBody, .dropBody, .lingering: isBodyComing = true
+        }
+        let isShort = (facts.contentLength ?? (facts.isChunked ? Int.max : 0)) <= Lane.dropKeepsConnectionMaxBytes && facts.expect == nil
+        if !isBodyComing || isShort {
+            if isBodyComing { phase = .dropBody(then: reply) } else { send(reply) }
+            readOn()
+        } else {
+            closesAfterAnswer = true
+            send(reply)
+        }
+    }
+
+    /// Refuses a request that is no model call, or was never one.
+    func refuse(_ error: GatewayError) {
+        reply(.refusal(error, attempts: 0))
+    }
+
+    /// An answer is out: the next request may be taken, or the connection ends.
+    func answered() {
+        call = nil
+        releaseBody()
+        let bodyIsOpen: Bool
+        switch phase {
+        case .callBody, .controlBody, .idle: bodyIsOpen = true
+        case .call, .control, .dropBody, .lingering, .closed: bodyIsOpen = false
+        }
+        head = nil
+        guard !closesAfterAnswer, !loop.drainState.isDraining else {
+            if bodyIsOpen {
+                phase = .lingering(until: .now() + Lane.lingerMax)
+                context?.close(mode: .output, promise: nil)
+                readOn()
+            } else {
+                phase = .closed
+                // Closing while unread bytes wait would reset the connection and could take the answer with it.
+                if waiting.isEmpty { closeAfterFlush() } else { context?.close(promise: nil) }
+            }
+            return
+        }
+        phase = .idle
+        lastProgress = .now()
+        takeWaiting()
+    }
+
+    private func closeAfterFlush() {
+        guard let context else { return }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+    }
+
+    private func takeWaiting() {
+        while budgetWaitSince == nil, !waiting.isEmpty {
+            switch phase {
+            case .call, .control, .closed: return
+            case .idle, .callBody, .dropBody, .controlBody, .lingering: take(waiting.removeFirst())
+            }
+        }
+        readOn()
+    }
+
+    var willClose: Bool { closesAfterAnswer || loop.drainState.isDraining }
+    var isHTTP10: Bool { head.map { $0.version.major == 1 && $0.version.minor == 0 } ?? false }
+
+    /// The answer has no end of its own: it ends with the connection.
+    func closeWithAnswer() { closesAfterAnswer = true }
+
+    // MARK: Ends
+
+    private func inputClosed() {
+        switch phase {
+        case .call, .callBody:
+            call?.clientLeft()
+            context?.close(promise: nil)
+        case .control:
+            // The answer is on its way and costs nobody anything.
+            closesAfterAnswer = true
+        case .idle, .dropBody, .controlBody, .lingering, .closed:
+            context?.close(promise: nil)
+        }
+    }
+
+    private func gone() {
+        phase = .closed
+        waiting.removeAll()
+        loop.remove(self)
+        call?.clientLeft()
+        call = nil
+        releaseBody()
+    }
+
+    private func unreadable(_ error: HTTPParserError) {
+        let refusal: GatewayError = error == .headerOverflow ? .headTooLarge : .malformedRequest(String(describing: error))
+        switch phase {
+        case .callBody:
+            closesAfterAnswer = true
+            call?.refuse(refusal)
+        case .idle, .controlBody, .dropBody:
+            requestID = loop.makeRequestID()
+            facts = facts ?? HeadFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
+            closesAfterAnswer = true
+            phase = .controlBody
+            send(.refusal(refusal, attempts: 0))
+        case .call, .control:
+            // What came behind the request in hand is broken; that one is answered, and then the connection ends.
+            closesAfterAnswer = true
+        case .lingering, .closed: break
+        }
+    }
+
+    func closeIfIdle() {
+        if case .idle = phase, waiting.isEmpty, headBegan == nil { context?.close(promise: nil) }
+    }
+
+    func endRunningCall() {
+        switch phase {
+        case .call, .callBody: call?.drain()
+        case .idle, .dropBody, .lingering, .controlBody, .control: context?.close(promise: nil)
+        case .closed: break
+        }
+    }
+
+    // MARK: Timers
+
+    func tick(_ now: NIODeadline) {
+        if let since = unwritableSince, now - since > loop.options.writeStall {
+            context?.close(promise: nil)
+            return
+        }
+        switch phase {
+        case .idle:
+            if let headBegan {
+                if now - headBegan > loop.options.headTimeout { timeOutHead() }
+            } else if now - lastProgress > loop.options.keepAlive {
+                context?.close(promise: nil)
+            }
+        case .callBody:
+            tryBudget(now)
+            if budgetWaitSince == nil, now - lastProgress > loop.options.bodyTimeout {
+                closesAfterAnswer = true
+                call?.refuse(.requestTimeout)
+            } else {
+                call?.tick(now)
+            }
+        case .controlBody, .dropBody:
+            if now - lastProgress > loop.options.bodyTimeout { context?.close(promise: nil) }
+        case .call: call?.tick(now)
+        case .lingering(let until): if now > until { context?.close(promise: nil) }
+        case .control, .closed: break
+        }
+    }
+
+    private func timeOutHead() {
+        requestID = loop.makeRequestID()
+        facts = HeadFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
+        closesAfterAnswer = true
+        phase = .controlBody
+        send(.refusal(.requestTimeout, attempts: 0))
+    }
+}
+
+/// Compares credentials in a time that does not depend on where they differ.
+private func isSame(_ left: String, _ right: String) -> Bool {
+    guard left.utf8.count == right.utf8.count else { return false }
+    var difference: UInt8 = 0
+    for (one, other) in zip(left.utf8, right.utf8) { difference |= one ^ other }
+    return difference == 0
+}

@@ -1,0 +1,151 @@
+package import Contracts
+internal import Dialects
+import Glibc
+package import NIOCore
+internal import Vocabulary
+
+/// Everything that the lanes of one event loop share: the steps, the snapshot, the clock, and the list of lanes for timers and drains.
+///
+/// Confined to its loop, so nothing in it needs a lock.
+package final class LaneLoop {
+    let loop: any EventLoop
+    let options: EdgeOptions
+    let snapshots: SnapshotSource
+    let identifier: any Identifying
+    let admission: any Admitting
+    let router: any CandidateChoosing
+    let caller: any UpstreamCalling
+    let settler: any CallSettling
+    let control: ControlDispatcher
+    let budget: BodyBudget
+    let drainState: DrainState
+    let scanner = OpenAIRequestScanner()
+    private(set) var snapshot: Snapshot
+    private var lanes: [ObjectIdentifier: Lane] = [:]
+    private var ticker: RepeatedTask?
+    private let onSecond: () -> Void
+    private var ticks = 0
+    private var requestCounter: UInt64 = 0
+    private let requestPrefix = hexadecimal(UInt64.random(in: 0...UInt64.max) >> 24, 10)
+    private var dateLine = (second: Int64(-1), bytes: ByteBuffer())
+
+    /// How exact the timers of the lanes are. One timer for all of them costs a call nothing.
+    private static let tick = TimeAmount.milliseconds(100)
+
+    /// - Parameter onSecond: run about once a second on the loop while it has connections, and once at the end.
+    package init(
+        loop: any EventLoop, options: EdgeOptions, snapshots: SnapshotSource, identifier: any Identifying, admission: any Admitting,
+        router: any CandidateChoosing, caller: any UpstreamCalling, settler: any CallSettling, control: ControlDispatcher,
+        budget: BodyBudget, drainState: DrainState, onSecond: @escaping () -> Void
+    ) {
+        self.loop = loop
+        self.options = options
+        self.snapshots = snapshots
+        self.identifier = identifier
+        self.admission = admission
+        self.router = router
+        self.caller = caller
+        self.settler = settler
+        self.control = control
+        self.budget = budget
+        self.drainState = drainState
+        self.onSecond = onSecond
+        snapshot = snapshots.snapshot
+    }
+
+    /// The snapshot in force, for a call that begins now.
+    func currentSnapshot() -> Snapshot {
+        if snapshots.generation != snapshot.generation { snapshot = snapshots.snapshot }
+        return snapshot
+    }
+
+    /// A request id for a client that sent none.
+    func makeRequestID() -> String {
+        requestCounter &+= 1
+        return "req_" + requestPrefix + hexadecimal(requestCounter, 8)
+    }
+
+    // MARK: Lanes
+
+    var laneCount: Int { lanes.count }
+
+    func add(_ lane: Lane) {
+        lanes[ObjectIdentifier(lane)] = lane
+        guard ticker == nil else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        ticker = loop.scheduleRepeatedTask(initialDelay: LaneLoop.tick, delay: LaneLoop.tick) { _ in bound.value.onTick() }
+    }
+
+    func remove(_ lane: Lane) {
+        lanes.removeValue(forKey: ObjectIdentifier(lane))
+    }
+
+    private func onTick() {
+        ticks += 1
+        let now = NIODeadline.now()
+        for lane in lanes.values { lane.tick(now) }
+        if ticks % 10 == 0 { onSecond() }
+        if lanes.isEmpty {
+            ticker?.cancel()
+            ticker = nil
+            onSecond()
+        }
+    }
+
+    // MARK: Drain
+
+    /// Closes the connections that carry nothing.
+    package func closeIdle() {
+        for lane in lanes.values { lane.closeIfIdle() }
+    }
+
+    /// Ends what is still running: streams with an error event, everything else with an error answer.
+    package func endRunningCalls() {
+        for lane in lanes.values { lane.endRunningCall() }
+    }
+
+    /// Whether any connection is left.
+    package var isEmpty: Bool { lanes.isEmpty }
+
+    /// The last turn of the once-a-second work.
+    package func finish() {
+        ticker?.cancel()
+        ticker = nil
+        onSecond()
+    }
+
+    // MARK: The clock
+
+    /// The `date` header as a line, made once a second.
+    func writeDate(at time: WallTime, to buffer: inout ByteBuffer) {
+        let second = time.microseconds / 1_000_000
+        if dateLine.second != second {
+            dateLine = (second, ByteBuffer(string: "date: " + httpDate(second) + "\r\n"))
+        }
+        buffer.writeImmutableBuffer(dateLine.bytes)
+    }
+}
+
+/// Now, in UTC.
+func wallTime() -> WallTime {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)
+}
+
+func hexadecimal(_ number: UInt64, _ width: Int) -> String {
+    let text = String(number, radix: 16)
+    return String(repeating: "0", count: max(0, width - text.utf8.count)) + text
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 §5.6.7.
+private func httpDate(_ second: Int64) -> String {
+    var time = time_t(second)
+    var parts = tm()
+    gmtime_r(&time, &parts)
+    let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(days[Int(parts.tm_wday)]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(parts.tm_year + 1900) "
+        + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
+}

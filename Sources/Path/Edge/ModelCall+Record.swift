@@ -1,0 +1,80 @@
+internal import Contracts
+internal import Dialects
+import NIOCore
+internal import Vocabulary
+internal import Walk
+
+/// The record of a call: what it used, what it cost, how it ended.
+extension ModelCall {
+    func writeRecord(_ outcome: Outcome, _ error: GatewayError?) {
+        let now = NIODeadline.now()
+        var outcome = outcome
+        var error = error
+        if outcome == .success, case .events(let scanner) = passing, scanner.hasError {
+            // The provider ended its stream with an error of its own, which the client has seen.
+            outcome = .upstreamError
+            error = .streamCut(provider: deployment?.provider.id ?? "")
+        }
+        let tokens = usage(outcome)
+        let latency = (now - began).nanoseconds / 1000
+        var record = UsageRecord(
+            id: loop.settler.nextRecordID(), startedAt: startedAt, requestID: requestID, endpoint: endpoint,
+            isStream: request?.isStream ?? false, requestedModel: request?.model ?? "", tokens: tokens, latencyMicroseconds: latency,
+            overheadMicroseconds: max(0, latency - waitedNanoseconds / 1000), attempts: Int64(walk.attempts), outcome: outcome,
+            status: Int64(status(outcome, error)), errorCode: error?.code ?? "", fallbackReason: fallbackReason,
+            promptBytes: Int64(bodyBytes), clientAddress: lane.clientAddress, endUser: request?.endUser ?? "", session: facts.session,
+            tags: facts.tags)
+        if let principal {
+            record.tenant = principal.tenant
+            record.team = principal.team
+            record.agent = principal.agent
+            record.user = principal.user
+            record.keyID = principal.keyID
+        }
+        if let firstByteAt { record.firstByteMicroseconds = (firstByteAt - began).nanoseconds / 1000 }
+        if let deployment {
+            record.servedModel = deployment.model
+            record.provider = deployment.provider.id
+            record.deployment = deployment.name
+        }
+        if let model {
+            record.cost = model.price.cost(of: tokens)
+            record.priceVersion = model.priceVersion
+            record.priceIsKnown = model.price.isKnown
+        }
+        self.record = record
+        if let hold = hold.take() {
+            loop.settler.callEnded()
+            report(loop.settler.settle(record, hold: hold) ? .journaled : .journalFailed)
+        } else {
+            loop.settler.refuse(record, isAuthenticated: principal != nil)
+            report(.journaled)
+        }
+    }
+
+    /// What the provider counted; where it did not, an estimate of what it has produced.
+    private func usage(_ outcome: Outcome) -> TokenUsage {
+        switch passing {
+        case .nothing: return TokenUsage()
+        case .whole:
+            guard let status = answerHead?.status, status < 400 else { return TokenUsage() }
+            if let usage = meter.usage { return usage }
+            return estimatedUsage(promptBytes: Int64(bodyBytes), contentBytes: meter.contentBytes, contentEvents: 0)
+        case .raw:
+            if let usage = meter.usage { return usage }
+            return estimatedUsage(promptBytes: Int64(bodyBytes), contentBytes: meter.contentBytes, contentEvents: 0)
+        case .events(let scanner):
+            if let usage = scanner.usage { return usage }
+            return estimatedUsage(
+                promptBytes: Int64(bodyBytes), contentBytes: scanner.contentBytes, contentEvents: scanner.contentEvents)
+        }
+    }
+
+    /// The status that the client sees, or 0 when it sees none.
+    private func status(_ outcome: Outcome, _ error: GatewayError?) -> Int {
+        if walk.hasForwardedHead { return answerHead?.status ?? 200 }
+        if outcome == .clientGone { return 0 }
+        if let error { return error.status }
+        return answerHead?.status ?? 0
+    }
+}
