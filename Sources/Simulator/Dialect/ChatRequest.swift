@@ -134,7 +134,7 @@ struct ChatRequest {
     private static func hash(_ fields: JSONFields, _ model: String, _ controls: RequestControls) throws(APIError) -> UInt64 {
         var hash = ContentHash()
         hash.add(model)
-        for name in ["messages", "tools", "response_format"] {
+        for name: StaticString in ["messages", "tools", "response_format"] {
             if let range = fields.range(name) { hash.add(fields.bytes, range) }
         }
         let seed = try fields.integer("seed", in: Int.min...Int.max)

@@ -7,8 +7,9 @@ struct TextInput {
     private static let maximumInputs = 2048
 
     /// Reads a field that is a string, an array of strings, an array of token numbers or an array of such arrays.
-    static func read(_ name: String, _ fields: JSONFields) throws(APIError) -> [TextInput] {
-        guard let kind = fields.kind(name), let value = fields.value(name) else { throw .missing(name) }
+    static func read(_ field: StaticString, _ fields: JSONFields) throws(APIError) -> [TextInput] {
+        let name = "\(field)"
+        guard let kind = fields.kind(field), let value = fields.value(field) else { throw .missing(name) }
         switch value {
         case .string(let text):
             return [try input(text, name)]

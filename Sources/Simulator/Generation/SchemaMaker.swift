@@ -70,11 +70,13 @@ package struct SchemaMaker {
         let count = max(minimum, min(usual, maximum))
         let leading = schema["prefixItems"]?.arrayValue ?? []
         let items = schema["items"] ?? .object([JSONMember("type", .string("string"))])
+        // `items: false` forbids what goes beyond the leading elements.
+        let wanted = items == .bool(false) ? leading.count : max(count, leading.count)
         let isUnique = schema["uniqueItems"]?.boolValue ?? false
         var elements: [JSONValue] = []
         // A unique array may need more draws than elements; one whose items have too few values stays short.
         var draws = 0
-        while elements.count < max(count, leading.count), draws < 64 * (count + leading.count) {
+        while elements.count < wanted, draws < 64 * wanted {
             draws += 1
             let element = value(elements.count < leading.count ? leading[elements.count] : items, depth: depth + 1)
             if isUnique, elements.contains(element) { continue }

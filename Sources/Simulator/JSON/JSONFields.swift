@@ -3,7 +3,10 @@
 /// The whole text is checked when this is made; values are read only when somebody asks for them. It must not outlive the bytes.
 struct JSONFields {
     private struct Entry {
-        var name: String
+        /// The name as it stands between its quotes.
+        var key: Range<Int>
+        /// The name without escapes, where it has some: rare enough to look at only then.
+        var unescapedName: String?
         var range: Range<Int>
         var kind: JSONScanner.Kind
     }
@@ -24,7 +27,9 @@ struct JSONFields {
                 let range = try scanner.skipValue()
                 // A null is an absent field everywhere in this API.
                 if kind == .null { continue }
-                entries.append(Entry(name: JSONText.unescaped(bytes, key), range: range, kind: kind))
+                let isEscaped = bytes[key].contains(UInt8(ascii: "\\"))
+                let name = isEscaped ? JSONText.unescaped(bytes, key) : nil
+                entries.append(Entry(key: key, unescapedName: name, range: range, kind: kind))
             }
             scanner.skipWhitespace()
             guard scanner.index == bytes.count else { throw scanner.failure }
@@ -34,52 +39,56 @@ struct JSONFields {
         if scanner.hasNonASCII, String(validating: bytes, as: UTF8.self) == nil { throw APIError.malformedBody }
     }
 
-    private func entry(_ name: String) -> Entry? {
-        // A repeated name counts as its last value, like in most JSON readers.
-        entries.last { $0.name == name }
+    /// A repeated name counts as its last value, like in most JSON readers.
+    private func entry(_ name: StaticString) -> Entry? {
+        let wanted = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        return entries.last { entry in
+            if let unescaped = entry.unescapedName { return unescaped == "\(name)" }
+            return entry.key.count == wanted.count && bytes[entry.key].elementsEqual(wanted)
+        }
     }
 
-    func has(_ name: String) -> Bool { entry(name) != nil }
+    func has(_ name: StaticString) -> Bool { entry(name) != nil }
 
     /// Where the value stands, brackets included.
-    func range(_ name: String) -> Range<Int>? { entry(name)?.range }
+    func range(_ name: StaticString) -> Range<Int>? { entry(name)?.range }
 
-    func kind(_ name: String) -> JSONScanner.Kind? { entry(name)?.kind }
+    func kind(_ name: StaticString) -> JSONScanner.Kind? { entry(name)?.kind }
 
-    func string(_ name: String) throws(APIError) -> String? {
+    func string(_ name: StaticString) throws(APIError) -> String? {
         guard let entry = entry(name) else { return nil }
-        guard entry.kind == .string else { throw .wrongType(name, expected: "a string", got: entry.kind) }
+        guard entry.kind == .string else { throw .wrongType("\(name)", expected: "a string", got: entry.kind) }
         return JSONText.unescaped(bytes, (entry.range.lowerBound + 1)..<(entry.range.upperBound - 1))
     }
 
-    func boolean(_ name: String) throws(APIError) -> Bool? {
+    func boolean(_ name: StaticString) throws(APIError) -> Bool? {
         guard let entry = entry(name) else { return nil }
-        guard entry.kind == .boolean else { throw .wrongType(name, expected: "a boolean", got: entry.kind) }
+        guard entry.kind == .boolean else { throw .wrongType("\(name)", expected: "a boolean", got: entry.kind) }
         return entry.range.count == 4
     }
 
-    func integer(_ name: String, in bounds: ClosedRange<Int>) throws(APIError) -> Int? {
+    func integer(_ name: StaticString, in bounds: ClosedRange<Int>) throws(APIError) -> Int? {
         guard let entry = entry(name) else { return nil }
-        guard entry.kind == .number else { throw .wrongType(name, expected: "an integer", got: entry.kind) }
+        guard entry.kind == .number else { throw .wrongType("\(name)", expected: "an integer", got: entry.kind) }
         guard let number = JSONValue.number(String(decoding: bytes[entry.range], as: UTF8.self)).integerValue else {
-            throw .wrongType(name, expected: "an integer", got: .number)
+            throw .wrongType("\(name)", expected: "an integer", got: .number)
         }
-        guard bounds.contains(number) else { throw .outOfRange(name, number, bounds) }
+        guard bounds.contains(number) else { throw .outOfRange("\(name)", number, bounds) }
         return number
     }
 
     /// Checks a number that does not change the answer.
-    func checkNumber(_ name: String, in bounds: ClosedRange<Double>) throws(APIError) {
+    func checkNumber(_ name: StaticString, in bounds: ClosedRange<Double>) throws(APIError) {
         guard let entry = entry(name) else { return }
-        guard entry.kind == .number else { throw .wrongType(name, expected: "a decimal", got: entry.kind) }
+        guard entry.kind == .number else { throw .wrongType("\(name)", expected: "a decimal", got: entry.kind) }
         guard let number = Double(String(decoding: bytes[entry.range], as: UTF8.self)), bounds.contains(number) else {
             throw .invalid(
-                name, "Invalid '\(name)': expected a value between \(bounds.lowerBound) and \(bounds.upperBound).", code: "decimal_out_of_range")
+                "\(name)", "Invalid '\(name)': expected a value between \(bounds.lowerBound) and \(bounds.upperBound).", code: "decimal_out_of_range")
         }
     }
 
     /// The value, read whole.
-    func value(_ name: String) -> JSONValue? {
+    func value(_ name: StaticString) -> JSONValue? {
         guard let entry = entry(name) else { return nil }
         var scanner = JSONScanner(bytes, at: entry.range.lowerBound)
         // The text was checked above, so this can only fail by nesting, which is then as good as absent.

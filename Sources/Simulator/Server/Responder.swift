@@ -9,7 +9,7 @@ final class Responder: Sendable {
 
     let statistics = SimulatorStatistics()
     private let usual: RequestControls
-    private let authorization: String?
+    private let apiKey: String?
     private let faults: FaultSource
     private let recorder = CallRecorder()
     private let run = UInt64.random(in: 0...UInt64.max)
@@ -17,7 +17,7 @@ final class Responder: Sendable {
 
     init(_ options: SimulatorOptions) {
         usual = RequestControls(options)
-        authorization = options.apiKey.map { "Bearer \($0)" }
+        apiKey = options.apiKey
         faults = FaultSource(options)
     }
 
@@ -71,8 +71,12 @@ final class Responder: Sendable {
     }
 
     private func authorize(_ bearer: String?) throws(APIError) {
-        guard let bearer, bearer.utf8.count > 7, bearer.prefix(7).lowercased() == "bearer " else { throw APIError.missingKey }
-        if let authorization, bearer.dropFirst(7) != authorization.dropFirst(7) { throw APIError.wrongKey(String(bearer.dropFirst(7))) }
+        guard let bearer, bearer.utf8.count > 7, bearer.utf8.starts(with: "Bearer ".utf8) || bearer.prefix(7).lowercased() == "bearer " else {
+            throw APIError.missingKey
+        }
+        guard let apiKey else { return }
+        let key = String(decoding: bearer.utf8.dropFirst(7), as: UTF8.self)
+        if key != apiKey { throw APIError.wrongKey(key) }
     }
 
     private func control(_ route: Route, _ head: HTTPRequestHead) throws(APIError) -> Answer {

@@ -28,6 +28,10 @@ enum Route: Equatable {
     case unknown
 
     init(uri: String) {
+        if uri == "/v1/chat/completions" {
+            self = .chatCompletions
+            return
+        }
         let path = uri.utf8.firstIndex(of: UInt8(ascii: "?")).map { String(uri[..<$0]) } ?? uri
         switch path {
         case "/v1/chat/completions": self = .chatCompletions
