@@ -5,7 +5,8 @@ struct ChatPrompt {
     /// The text of the last user message, still escaped as in the request; `nil` when the last message is another's.
     var lastUserText: Range<Int>?
 
-    private static let roles: Set<String> = ["system", "developer", "user", "assistant", "tool", "function"]
+    // An array: six short texts are compared faster than one is hashed.
+    private static let roles = ["user", "assistant", "system", "developer", "tool", "function"]
     private static let tokensOfMessage = 4
     private static let tokensOfImage = 85
     private static let tokensOfOtherPart = 100
@@ -47,18 +48,15 @@ struct ChatPrompt {
         while let key = try scanner.nextKey(first: &first) {
             let kind = try scanner.kind()
             let value = try scanner.skipValue()
-            switch String(decoding: scanner.bytes[key], as: UTF8.self) {
-            case "role":
+            if scanner.text(key, is: "role") {
                 guard kind == .string else { throw APIError.wrongType("\(path()).role", expected: "a string", got: kind) }
                 role = JSONText.unescaped(scanner.bytes, (value.lowerBound + 1)..<(value.upperBound - 1))
-            case "content":
+            } else if scanner.text(key, is: "content") {
                 content = value
                 contentKind = kind
-            case "tool_calls", "function_call":
+            } else if scanner.text(key, is: "tool_calls") || scanner.text(key, is: "function_call") {
                 hasToolCalls = kind != .null
                 tokens += (value.count + 3) / 4
-            default:
-                break
             }
         }
         guard let role else { throw APIError.missing("\(path()).role") }

@@ -41,10 +41,10 @@ struct JSONFields {
 
     /// A repeated name counts as its last value, like in most JSON readers.
     private func entry(_ name: StaticString) -> Entry? {
-        let wanted = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        let scanner = JSONScanner(bytes)
         return entries.last { entry in
             if let unescaped = entry.unescapedName { return unescaped == "\(name)" }
-            return entry.key.count == wanted.count && bytes[entry.key].elementsEqual(wanted)
+            return scanner.text(entry.key, is: name)
         }
     }
 

@@ -26,6 +26,13 @@ struct JSONScanner {
 
     var failure: JSONSyntaxError { JSONSyntaxError(offset: index) }
 
+    /// Whether a stretch of the text is the same, byte by byte.
+    func text(_ range: Range<Int>, is wanted: StaticString) -> Bool {
+        guard range.count == wanted.utf8CodeUnitCount else { return false }
+        for offset in 0..<range.count where bytes[range.lowerBound &+ offset] != wanted.utf8Start[offset] { return false }
+        return true
+    }
+
     mutating func skipWhitespace() {
         while index < bytes.count {
             switch bytes[index] {
