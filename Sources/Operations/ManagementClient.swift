@@ -9,6 +9,16 @@ package struct ManagementClient: Sendable {
     /// The largest answer that is read into memory, in bytes; exports are streamed instead.
     private static let answerMaxBytes = 64 << 20
 
+    /// One for the life of the process, which is one command.
+    ///
+    /// It tries a connection once (a person waits for the answer) and follows no redirect (the key is for one gateway).
+    private static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.redirectConfiguration = .disallow
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     private let base: BaseURL
     private let key: Secret
     private let timeout: Duration
@@ -35,7 +45,7 @@ package struct ManagementClient: Sendable {
     ) async throws(ManagementError) -> [UInt8] {
         let request = request(method, path, query, body)
         do {
-            let response = try await HTTPClient.shared.execute(request, timeout: .nanoseconds(timeout.nanoseconds))
+            let response = try await ManagementClient.http.execute(request, timeout: .nanoseconds(timeout.nanoseconds))
             let answer = try await response.body.collect(upTo: ManagementClient.answerMaxBytes)
             let bytes = Array(answer.readableBytesView)
             try check(response, bytes)
@@ -53,7 +63,7 @@ package struct ManagementClient: Sendable {
     ) async throws(ManagementError) {
         let request = request(.get, path, query, nil)
         do {
-            let response = try await HTTPClient.shared.execute(request, timeout: .hours(24))
+            let response = try await ManagementClient.http.execute(request, timeout: .hours(24))
             guard (200..<300).contains(response.status.code) else {
                 let answer = try await response.body.collect(upTo: ManagementClient.answerMaxBytes)
                 try check(response, Array(answer.readableBytesView))

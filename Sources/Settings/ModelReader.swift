@@ -47,7 +47,7 @@ struct ModelReader {
             name = nil
         }
         let deployments = deployments(section, modelName: name)
-        let price = price(section, "price", isKnown: true)
+        let price = price(section, "price")
         guard let name, !deployments.isEmpty else { return nil }
         return Settings.Model(name: name, deployments: deployments, price: price)
     }

@@ -2,8 +2,9 @@ import Vocabulary
 
 /// Reads a price: US dollars per million tokens, taken from the text as it was written, so that no digit is lost.
 ///
+/// - Parameter standard: what holds for amounts that are not given; without one, `input` must be.
 /// - Returns: `nil` when there is none or it has a mistake, which is reported.
-func price(_ parent: SectionReader, _ key: String, isKnown: Bool) -> Price? {
+func price(_ parent: SectionReader, _ key: String, over standard: Price? = nil) -> Price? {
     let section = parent.section(key, keys: ["input", "output", "cached_input", "reasoning"])
     // Every amount is read even where one is missing, so that all mistakes come to light at once.
     let input = amount(section, "input")
@@ -11,12 +12,17 @@ func price(_ parent: SectionReader, _ key: String, isKnown: Bool) -> Price? {
     let cachedInput = amount(section, "cached_input")
     let reasoning = amount(section, "reasoning")
     guard parent.node(key) != nil else { return nil }
+    if let standard {
+        return Price(
+            input: input ?? standard.input, output: output ?? standard.output, cachedInput: cachedInput ?? standard.cachedInput,
+            reasoning: reasoning ?? standard.reasoning, isKnown: standard.isKnown)
+    }
     if section.node("input") == nil { section.fail("input", "is missing; it is the price of a million prompt tokens in US dollars") }
     guard let input else { return nil }
     if section.node("output") == nil {
         section.report.warn("\(section.path) has no output price, so output tokens cost nothing; write output: 0 if that is meant")
     }
-    return Price(input: input, output: output ?? 0, cachedInput: cachedInput, reasoning: reasoning, isKnown: isKnown)
+    return Price(input: input, output: output ?? 0, cachedInput: cachedInput, reasoning: reasoning)
 }
 
 /// One amount, in nano-dollars per million tokens.

@@ -4,13 +4,12 @@ import Vocabulary
 enum Quantity {
     /// Reads `500ms`, `30s`, `1.5m`, `1h`, or a plain number of seconds.
     ///
-    /// - Returns: `nil` when the text is none of these, or is finer than a nanosecond or longer than a century.
+    /// - Returns: `nil` when the text is none of these, or is finer than a nanosecond or longer than 292 years.
     static func duration(_ text: String) -> Duration? {
         let units: [String: Int64] = [
             "": 1_000_000_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000,
         ]
-        guard let nanoseconds = scaled(text, by: { units[$0] }), nanoseconds <= 3_155_760_000_000_000_000 else { return nil }
-        return .nanoseconds(nanoseconds)
+        return scaled(text, by: { units[$0] }).map { .nanoseconds($0) }
     }
 
     /// Reads `10MB` (10⁶), `10MiB`, `512KiB`, `1.5GiB`, or a plain number of bytes.

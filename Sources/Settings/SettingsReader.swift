@@ -20,7 +20,7 @@ struct SettingsReader {
         settings.providers = providers
         settings.models = ModelReader(report: report, providers: ids).read(section)
         let pricing = section.section("pricing", keys: ["unknown"])
-        if let unknown = price(pricing, "unknown", isKnown: false) { settings.pricing.unknown = unknown }
+        if let unknown = price(pricing, "unknown", over: settings.pricing.unknown) { settings.pricing.unknown = unknown }
         settings.warnings = report.warnings
         settings.origins = report.origins
         return settings
@@ -70,7 +70,7 @@ struct SettingsReader {
 
     private func host(_ section: SectionReader, _ standard: String) -> String {
         let host = section.name("host", standard)
-        let isAddress = host.contains(":") && host.utf8.allSatisfy { isHostName(CollectionOfOne($0)) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
+        let isAddress = host.utf8.count { $0 == UInt8(ascii: ":") } > 1 && host.utf8.allSatisfy { isHostName(CollectionOfOne($0)) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
         if !isHostName(host.utf8), !isAddress {
             section.fail("host", "must be a host name or an address without a port, not '\(host)'")
         }

@@ -61,13 +61,16 @@ struct YAMLSource {
         problems.append(SettingsError.Problem(origin: origin(mark), path: path, reason: reason))
     }
 
+    /// - Returns: whether there may be one more.
+    private mutating func countNode(_ mark: Mark?, _ path: String) -> Bool {
+        nodeCount += 1
+        if nodeCount == YAMLSource.nodeMax + 1 { report(mark, path, "more than \(YAMLSource.nodeMax) values, aliases counted where they are used") }
+        return nodeCount <= YAMLSource.nodeMax
+    }
+
     private mutating func convert(_ node: Node, fallback: Mark?, path: String) -> ConfigNode {
         let mark = node.mark ?? fallback
-        nodeCount += 1
-        guard nodeCount <= YAMLSource.nodeMax else {
-            if nodeCount == YAMLSource.nodeMax + 1 { report(mark, path, "more than \(YAMLSource.nodeMax) values, aliases counted where they are used") }
-            return ConfigNode(.null, origin: origin(mark))
-        }
+        guard countNode(mark, path) else { return ConfigNode(.null, origin: origin(mark)) }
         switch node {
         case .scalar(let scalar):
             checkTag(scalar.tag, mark, path)
@@ -116,8 +119,7 @@ struct YAMLSource {
         }
         for node in merged {
             let sources: [Node] = if case .sequence(let sequence) = node { Array(sequence) } else { [node] }
-            for source in sources where nodeCount <= YAMLSource.nodeMax {
-                nodeCount += 1
+            for source in sources where countNode(source.mark ?? mark, path) {
                 guard case .mapping(let base) = source else {
                     report(node.mark ?? mark, path, "'<<' takes a mapping or a list of mappings")
                     continue
@@ -144,11 +146,13 @@ private func describe(_ error: any Error, text: String, failure: (Int?, Int?, St
     switch error {
     case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
         .composer(let context, let problem, let mark, _):
-        let line = text.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(mark.line - 1).first
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        let line = lines.dropFirst(mark.line - 1).first
         if line?.unicodeScalars.dropFirst(mark.column - 1).first == "\t" { return failure(mark.line, mark.column, "is indented by a tab; YAML takes only spaces") }
         var reason = "is no valid YAML: \(problem)"
         if let context { reason += " (\(context.text), from line \(context.mark.line))" }
-        return failure(mark.line, mark.column, reason)
+        // What is missing at the end is missed one line after the last.
+        return mark.line > lines.count ? failure(lines.count, nil, reason) : failure(mark.line, mark.column, reason)
     case .reader(let problem, let offset, _, _):
         let line = offset.map { offset in 1 + text.prefix(offset).count { $0.isNewline } }
         return failure(line, nil, "is no valid YAML: \(problem)")
