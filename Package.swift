@@ -27,6 +27,7 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 /// One of our own targets; the path shows where in the walk it stands.
@@ -74,7 +75,7 @@ let package = Package(
             [
                 "Vocabulary", "Contracts", "Dialects", "Edge", "Identity", "Admission", "Routing", "Calling", "Settling",
                 "Providers", "StoresSQLite", "Management", "Telemetry", "Settings",
-                nio, nioPosix, nioSSL, lifecycle, logging, crypto,
+                nio, nioPosix, lifecycle, signals, logging,
             ]),
         ours("Vocabulary", "Vocabulary"),
         ours("Contracts", "Contracts", ["Vocabulary", nio]),

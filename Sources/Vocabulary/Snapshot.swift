@@ -100,14 +100,14 @@ package final class Model: Sendable {
 /// Everything that the hot path reads, immutable (ARCHITECTURE §3). A call keeps the one that it started with.
 package final class Snapshot: Sendable {
     package let generation: UInt64
-    package let keys: [KeyHash: Principal]
+    package let keys: KeyTable
     /// In the order of the configuration.
     package let models: [Model]
     package let providers: [Provider]
     /// For finding a model by the bytes of a request, without making a string of them.
     private let modelsByHash: [UInt64: [Model]]
 
-    package init(generation: UInt64, keys: [KeyHash: Principal], models: [Model], providers: [Provider]) {
+    package init(generation: UInt64, keys: KeyTable, models: [Model], providers: [Provider]) {
         self.generation = generation
         self.keys = keys
         self.models = models

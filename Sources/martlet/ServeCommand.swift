@@ -1,4 +1,5 @@
 import ArgumentParser
+import Assembly
 import Logging
 import Settings
 import Telemetry
@@ -48,7 +49,11 @@ struct ServeCommand: AsyncParsableCommand {
             for warning in settings.warnings {
                 logger.warning("configuration warning", metadata: ["warning": "\(warning)"])
             }
-            throw CommandFailure(.failure, "martlet: this build has no gateway in it")
+            do {
+                try await Gateway(settings: settings, logger: logger).run()
+            } catch let error as GatewayStartError {
+                throw CommandFailure(.failure, "martlet: \(error)")
+            }
         }
     }
 }

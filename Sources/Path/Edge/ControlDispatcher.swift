@@ -7,7 +7,7 @@ import Synchronization
 package final class ControlDispatcher: Sendable {
     private struct Job: Sendable {
         var request: ControlRequest
-        var writer: any ControlResponseWriter
+        var writer: LaneControlWriter
     }
 
     private let plane: any ControlPlane
@@ -24,7 +24,7 @@ package final class ControlDispatcher: Sendable {
     }
 
     /// Hands a request over; `false` when there are too many.
-    func submit(_ request: ControlRequest, to writer: any ControlResponseWriter) -> Bool {
+    func submit(_ request: ControlRequest, to writer: LaneControlWriter) -> Bool {
         if running.wrappingAdd(1, ordering: .relaxed).newValue > ControlDispatcher.runningMax {
             running.wrappingSubtract(1, ordering: .relaxed)
             return false
@@ -41,8 +41,12 @@ package final class ControlDispatcher: Sendable {
         await withDiscardingTaskGroup { group in
             for await job in jobs {
                 group.addTask {
-                    // A throw says that the client has left: there is nobody to tell.
-                    try? await self.plane.answer(job.request, to: job.writer)
+                    do {
+                        try await self.plane.answer(job.request, to: job.writer)
+                    } catch {
+                        // The answer cannot be completed, so it must not look complete; or the client has left, and this changes nothing.
+                        job.writer.abandon()
+                    }
                     self.running.wrappingSubtract(1, ordering: .relaxed)
                 }
             }
@@ -79,5 +83,11 @@ struct LaneControlWriter: ControlResponseWriter {
     func end() async throws {
         let (lane, ticket) = (lane, ticket)
         try await loop.submit { try lane.value.controlEnd(ticket) }.get()
+    }
+
+    /// Breaks the connection off, if it still waits for this answer.
+    func abandon() {
+        let (lane, ticket) = (lane, ticket)
+        loop.execute { lane.value.controlAbandoned(ticket) }
     }
 }

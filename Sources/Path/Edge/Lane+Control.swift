@@ -74,6 +74,11 @@ extension Lane {
         answered()
     }
 
+    func controlAbandoned(_ ticket: UInt64) {
+        guard case .control = phase, self.ticket == ticket else { return }
+        context?.close(promise: nil)
+    }
+
     private func requireControl(_ ticket: UInt64) throws {
         guard case .control = phase, self.ticket == ticket else { throw ChannelError.ioOnClosedChannel }
     }

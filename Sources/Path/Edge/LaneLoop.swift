@@ -67,7 +67,8 @@ package final class LaneLoop {
 
     // MARK: Lanes
 
-    var laneCount: Int { lanes.count }
+    /// How many clients are connected.
+    package var connectionCount: Int { lanes.count }
 
     func add(_ lane: Lane) {
         lanes[ObjectIdentifier(lane)] = lane

@@ -46,9 +46,8 @@ package final class Listener: Sendable {
 package final class LaneLoops: Sendable {
     private let loops: [ObjectIdentifier: NIOLoopBound<LaneLoop>]
 
-    /// - Parameter loops: pairs of an event loop and what was made on it.
-    package init(_ loops: [(loop: any EventLoop, lanes: NIOLoopBound<LaneLoop>)]) {
-        self.loops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0.lanes) })
+    package init(_ loops: [NIOLoopBound<LaneLoop>]) {
+        self.loops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
     }
 
     func loop(of eventLoop: any EventLoop) throws -> LaneLoop {

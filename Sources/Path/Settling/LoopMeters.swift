@@ -18,6 +18,8 @@ package struct CallMeters: Sendable {
 
     /// The sums of one set of labels.
     package struct Series: Sendable {
+        package init() {}
+
         package var calls: Int64 = 0
         package var errors: Int64 = 0
         package var tokens = TokenUsage()
@@ -116,4 +118,21 @@ package final class LoopMeters: Sendable {
     }
 
     package var snapshot: CallMeters { meters.withLock { $0 } }
+}
+
+extension CallMeters.Series {
+    /// Adds what another loop has counted under the same labels.
+    package mutating func merge(_ other: CallMeters.Series) {
+        calls += other.calls
+        errors += other.errors
+        tokens.input += other.tokens.input
+        tokens.cachedInput += other.tokens.cachedInput
+        tokens.output += other.tokens.output
+        tokens.reasoning += other.tokens.reasoning
+        costNanodollars += other.costNanodollars
+        attempts += other.attempts
+        duration.merge(other.duration)
+        firstByte.merge(other.firstByte)
+        overhead.merge(other.overhead)
+    }
 }

@@ -1,0 +1,59 @@
+import Dialects
+import Providers
+import Settings
+import Vocabulary
+
+/// The models and providers of a configuration, as the hot path reads them.
+struct Catalog: Sendable {
+    let models: [Model]
+    let providers: [Provider]
+
+    /// - Parameter now: when the models came into being, for `/v1/models`.
+    init(_ settings: Settings, at now: WallTime) {
+        let providers = settings.providers.map(Provider.init(settings:))
+        let byID = Dictionary(uniqueKeysWithValues: providers.map { ($0.id, $0) })
+        self.providers = providers
+        models = settings.models.map { model in
+            let deployments = model.deployments.compactMap { deployment in
+                // The configuration has been checked: every deployment names a provider that is there.
+                byID[deployment.provider].map {
+                    Deployment(provider: $0, model: deployment.model, modelJSON: jsonString(deployment.model))
+                }
+            }
+            return Model(
+                name: model.name, nameJSON: jsonString(model.name), deployments: deployments,
+                price: model.price ?? settings.pricing.unknown, createdAt: now)
+        }
+    }
+
+    func snapshot(generation: UInt64, keys: KeyTable) -> Snapshot {
+        Snapshot(generation: generation, keys: keys, models: models, providers: providers)
+    }
+}
+
+extension Provider {
+    fileprivate convenience init(settings: Settings.Provider) {
+        switch settings.kind {
+        case .openAI:
+            self.init(
+                openAI: OpenAIProviderOptions(
+                    id: settings.id, host: settings.baseURL.host, port: settings.baseURL.port, isTLS: settings.baseURL.isTLS,
+                    basePath: settings.baseURL.path, apiKey: settings.apiKey?.value ?? "",
+                    headers: settings.headers.map { (name: $0.name, value: $0.value.value) }, caFile: settings.caFile,
+                    timeouts: ProviderTimeouts(
+                        connectMilliseconds: settings.connectTimeout.milliseconds,
+                        firstByteMilliseconds: settings.firstByteTimeout.milliseconds,
+                        idleMilliseconds: settings.idleTimeout.milliseconds),
+                    concurrencyMax: settings.concurrencyMax, queueMax: settings.queueMax,
+                    acceptsStreamOptions: settings.acceptsStreamOptions, retriesStaleConnections: settings.retriesStaleConnections))
+        }
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds, rounded up so that a short limit is never none.
+    var milliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+    }
+}

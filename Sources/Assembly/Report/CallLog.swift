@@ -1,0 +1,55 @@
+import Contracts
+import Logging
+import Settings
+import Vocabulary
+
+/// Log lines about calls, off the path of a call: which calls get one is the configuration's choice, and a flood is counted instead.
+///
+/// Never a prompt, an answer or a key: only what a usage row has.
+final class CallLog: CallLogging {
+    private let lines: AsyncStream<UsageRecord>
+    private let queue: AsyncStream<UsageRecord>.Continuation
+    private let logger: Logger
+    private let policy: Settings.CallLogging
+
+    /// Lines that may wait to be written; more are dropped and counted.
+    private static let waitingMax = 8_192
+
+    init(logger: Logger, policy: Settings.CallLogging) {
+        self.logger = logger
+        self.policy = policy
+        (lines, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(CallLog.waitingMax))
+    }
+
+    func ended(_ record: UsageRecord) {
+        switch policy {
+        case .none: return
+        case .failures where record.outcome == .success: return
+        case .failures, .all: queue.yield(record)
+        }
+    }
+
+    /// Writes lines until ``finish()``.
+    func run() async {
+        for await record in lines {
+            let level: Logger.Level =
+                switch record.outcome {
+                case .success, .refused, .clientGone: .info
+                case .upstreamError, .timeout, .streamCut, .drained: .warning
+                }
+            logger.log(level: level, "call ended", metadata: metadata(of: record))
+        }
+    }
+
+    func finish() { queue.finish() }
+
+    private func metadata(of record: UsageRecord) -> Logger.Metadata {
+        [
+            "request.id": "\(record.requestID)", "record.id": "\(record.id.text)", "endpoint": "\(record.endpoint.name)",
+            "model": "\(record.requestedModel)", "provider": "\(record.provider)", "outcome": "\(record.outcome.name)",
+            "status": "\(record.status)", "error.code": "\(record.errorCode)", "caller.id": "\(record.keyID)", "tenant": "\(record.tenant)",
+            "latency.us": "\(record.latencyMicroseconds)", "attempts": "\(record.attempts)", "usage.input": "\(record.tokens.input)",
+            "usage.output": "\(record.tokens.output)", "cost.nano_usd": "\(record.cost.nanodollars)",
+        ]
+    }
+}
