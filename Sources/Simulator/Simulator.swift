@@ -6,6 +6,7 @@ import NIOSSL
 
 /// Why a simulator could not start, in words for a person.
 package struct SimulatorError: Error, CustomStringConvertible {
+    /// What is wrong and with what.
     package var description: String
 }
 
@@ -22,6 +23,7 @@ package final class Simulator: Sendable {
     private let responder: Responder
     private let running = NIOLockedValueBox<Running?>(nil)
 
+    /// Opens nothing yet.
     package init(_ options: SimulatorOptions = SimulatorOptions()) {
         self.options = options
         responder = Responder(options)

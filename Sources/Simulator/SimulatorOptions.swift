@@ -2,9 +2,12 @@
 package struct SimulatorOptions: Sendable {
     /// The certificate and key that make the simulator speak TLS; both are PEM files.
     package struct TLS: Sendable {
+        /// The certificate chain, the leaf first.
         package var certificateFile: String
+        /// The private key of the leaf.
         package var keyFile: String
 
+        /// Paths are read at `start`, not here.
         package init(certificateFile: String, keyFile: String) {
             self.certificateFile = certificateFile
             self.keyFile = keyFile
@@ -17,6 +20,7 @@ package struct SimulatorOptions: Sendable {
     package var port = 9900
     /// Event loops; `nil` is one for each core.
     package var loops: Int?
+    /// `nil` speaks plain HTTP.
     package var tls: TLS?
     /// The only bearer that is let in; `nil` lets any in.
     package var apiKey: String?
@@ -32,6 +36,7 @@ package struct SimulatorOptions: Sendable {
 
     /// The share of calls, 0 to 1, answered by `errorStatus`.
     package var errorRate = 0.0
+    /// The status of the calls that `errorRate` draws, 400 to 599.
     package var errorStatus = 500
     /// The share of calls, 0 to 1, answered by 429 with `Retry-After`.
     package var rateLimitRate = 0.0
@@ -46,6 +51,7 @@ package struct SimulatorOptions: Sendable {
     /// With a rate of its own: where such calls are cut (8). Without: every call is cut there.
     package var cutAfter: Int?
 
+    /// Answers at once and without faults, on 127.0.0.1:9900.
     package init() {}
 
     /// What is wrong with the options, in words for a person; `nil` when nothing is.

@@ -10,7 +10,10 @@ import Testing
         let words = (0..<2000).map { _ in first.next() }
         #expect(words == (0..<2000).map { _ in second.next() })
         #expect(words != (0..<2000).map { _ in third.next() })
-        #expect(words.allSatisfy { $0.utf8.allSatisfy { byte in byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\") } })
+        #expect(
+            words.allSatisfy {
+                $0.utf8.allSatisfy { byte in byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\") }
+            })
     }
 
     @Test func `words make sentences`() {

@@ -8,7 +8,8 @@ import Testing
     }
 
     @Test func `an object has its properties in the order of the schema`() throws {
-        let schema = #"{"type":"object","properties":{"zeta":{"type":"string"},"alpha":{"type":"integer"},"mid":{"type":"boolean"}},"required":["alpha"]}"#
+        let schema =
+            #"{"type":"object","properties":{"zeta":{"type":"string"},"alpha":{"type":"integer"},"mid":{"type":"boolean"}},"required":["alpha"]}"#
         for seed in UInt64(0)..<20 {
             let members = try #require(try made(schema, seed: seed).members)
             #expect(members.map(\.name) == ["zeta", "alpha", "mid"])
@@ -68,9 +69,11 @@ import Testing
 
     @Test func `arrays have as many elements as they must and no more than they may`() throws {
         for seed in UInt64(0)..<30 {
-            let many = try #require(try made(#"{"type":"array","items":{"type":"integer"},"minItems":4,"maxItems":6,"uniqueItems":true}"#, seed: seed).arrayValue)
+            let many = try #require(
+                try made(#"{"type":"array","items":{"type":"integer"},"minItems":4,"maxItems":6,"uniqueItems":true}"#, seed: seed).arrayValue)
             #expect((4...6).contains(many.count) && Set(many.compactMap(\.integerValue)).count == many.count)
-            let pair = try #require(try made(#"{"type":"array","prefixItems":[{"type":"integer"},{"type":"null"}],"items":false}"#, seed: seed).arrayValue)
+            let pair = try #require(
+                try made(#"{"type":"array","prefixItems":[{"type":"integer"},{"type":"null"}],"items":false}"#, seed: seed).arrayValue)
             #expect(pair.count == 2 && pair[0].integerValue != nil && pair[1] == .null)
         }
     }

@@ -105,7 +105,8 @@ extension APIError {
             error.message = "You exceeded your current quota, please check your plan and billing details."
         case "context_length_exceeded":
             error.param = "messages"
-            error.message = "This model's maximum context length is 128000 tokens. However, your messages resulted in more. Please reduce their length."
+            error.message =
+                "This model's maximum context length is 128000 tokens. However, your messages resulted in more. Please reduce their length."
         case "tokens":
             error.type = code
             error.code = "rate_limit_exceeded"

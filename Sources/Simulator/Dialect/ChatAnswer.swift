@@ -59,7 +59,9 @@ struct ChatAnswer: Sendable {
             "properties",
             .object([
                 JSONMember("answer", .object([JSONMember("type", .string("string"))])),
-                JSONMember("confidence", .object([JSONMember("type", .string("number")), JSONMember("minimum", .number("0")), JSONMember("maximum", .number("1"))])),
+                JSONMember(
+                    "confidence",
+                    .object([JSONMember("type", .string("number")), JSONMember("minimum", .number("0")), JSONMember("maximum", .number("1"))])),
                 JSONMember("topics", .object([JSONMember("type", .string("array"))])),
             ])),
     ])

@@ -31,7 +31,8 @@ struct ChatPrompt {
             throw .malformedBody
         }
         if index == 0 {
-            throw .invalid("messages", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+            throw .invalid(
+                "messages", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
                 code: "empty_array")
         }
     }
@@ -61,7 +62,9 @@ struct ChatPrompt {
         }
         guard let role else { throw APIError.missing("\(path()).role") }
         guard Self.roles.contains(role) else {
-            throw APIError.invalid("\(path()).role", "Invalid value: '\(role)'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.",
+            throw APIError.invalid(
+                "\(path()).role",
+                "Invalid value: '\(role)'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.",
                 code: "invalid_value")
         }
         lastRole = role
@@ -104,7 +107,8 @@ struct ChatPrompt {
             case "input_audio", "file":
                 tokens += tokensOfOtherPart
             default:
-                throw .invalid("\(name).type", "Invalid value: '\(type)'. Supported values are: 'text', 'image_url', 'input_audio', 'refusal', and 'file'.",
+                throw .invalid(
+                    "\(name).type", "Invalid value: '\(type)'. Supported values are: 'text', 'image_url', 'input_audio', 'refusal', and 'file'.",
                     code: "invalid_value")
             }
         }

@@ -32,7 +32,8 @@ struct ChatRequest {
         let newer = try fields.integer("max_completion_tokens", in: 1...Int(Int32.max))
         let older = try fields.integer("max_tokens", in: 1...Int(Int32.max))
         if newer != nil, older != nil {
-            throw .invalid("max_tokens", "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+            throw .invalid(
+                "max_tokens", "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
                 code: "invalid_parameter_combination")
         }
         maximumTokens = newer ?? older
@@ -83,7 +84,9 @@ struct ChatRequest {
         case .string(let stop): return [stop]
         case .array(let stops):
             if stops.count > 4 {
-                throw .invalid("stop", "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length \(stops.count) instead.",
+                throw .invalid(
+                    "stop",
+                    "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length \(stops.count) instead.",
                     code: "array_above_max_length")
             }
             let texts = stops.compactMap(\.stringValue)
@@ -113,7 +116,8 @@ struct ChatRequest {
             guard let schema = description["schema"] else { throw .missing("response_format.json_schema.schema") }
             return .schema(schema)
         case let other?:
-            throw .invalid("response_format.type", "Invalid value: '\(other)'. Supported values are: 'json_object', 'json_schema', and 'text'.",
+            throw .invalid(
+                "response_format.type", "Invalid value: '\(other)'. Supported values are: 'json_object', 'json_schema', and 'text'.",
                 code: "invalid_value")
         case nil: throw .missing("response_format.type")
         }

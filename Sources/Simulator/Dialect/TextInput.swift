@@ -20,7 +20,8 @@ struct TextInput {
             if case .number = first { return [try input(numbers: value, name)] }
             guard elements.count <= maximumInputs else {
                 throw .invalid(
-                    name, "Invalid '\(name)': array too long. Expected an array with maximum length \(maximumInputs), but got an array with length "
+                    name,
+                    "Invalid '\(name)': array too long. Expected an array with maximum length \(maximumInputs), but got an array with length "
                         + "\(elements.count) instead.", code: "array_above_max_length")
             }
             var inputs: [TextInput] = []

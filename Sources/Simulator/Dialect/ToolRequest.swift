@@ -55,8 +55,10 @@ struct ToolRequest {
             }
         }
         guard letters, (1...64).contains(name.utf8.count) else {
-            throw .invalid("\(path).\(type).name", "Invalid '\(path).\(type).name': string does not match pattern. Expected a string that matches the pattern "
-                + "'^[a-zA-Z0-9_-]+$' of at most 64 characters.", code: "invalid_value")
+            throw .invalid(
+                "\(path).\(type).name",
+                "Invalid '\(path).\(type).name': string does not match pattern. Expected a string that matches the pattern "
+                    + "'^[a-zA-Z0-9_-]+$' of at most 64 characters.", code: "invalid_value")
         }
         return Tool(name: name, parameters: definition["parameters"] ?? .object([]), isCustom: type == "custom")
     }
@@ -81,7 +83,8 @@ struct ToolRequest {
             }
             return .named(name)
         default:
-            throw .invalid("tool_choice", "Invalid value for 'tool_choice'. Supported values are: 'none', 'auto', 'required', or a named tool.",
+            throw .invalid(
+                "tool_choice", "Invalid value for 'tool_choice'. Supported values are: 'none', 'auto', 'required', or a named tool.",
                 code: "invalid_value")
         }
     }

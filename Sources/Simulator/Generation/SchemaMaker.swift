@@ -11,6 +11,7 @@ package struct SchemaMaker {
     private let root: JSONValue
     private var random: SeededRandom
 
+    /// - Parameter root: the schema, with the definitions that its references name.
     package init(root: JSONValue, seed: UInt64) {
         self.root = root
         random = SeededRandom(seed: seed)
@@ -96,7 +97,9 @@ package struct SchemaMaker {
         default:
             if schema["properties"] != nil || schema["required"] != nil { return "object" }
             if schema["items"] != nil || schema["prefixItems"] != nil { return "array" }
-            if ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"].contains(where: { schema[$0] != nil }) { return "number" }
+            if ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"].contains(where: { schema[$0] != nil }) {
+                return "number"
+            }
             return "string"
         }
     }

@@ -2,8 +2,10 @@
 package struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// Equal seeds give equal numbers.
     package init(seed: UInt64) { state = seed }
 
+    /// The next number, all 64 bits of it usable.
     package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         return Self.mix(state)

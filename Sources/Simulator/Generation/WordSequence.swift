@@ -4,6 +4,7 @@ package struct WordSequence: Sendable {
     private var isFirst = true
     private var leftInSentence = 0
 
+    /// Equal seeds give equal texts.
     package init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
     /// The next token: a word with its leading space, capital at the start of a sentence, full stop at its end.

@@ -14,10 +14,12 @@ package indirect enum JSONValue: Sendable, Equatable {
         return members.last { $0.name == name }?.value
     }
 
+    /// The text; `nil` when this is no string.
     package var stringValue: String? {
         if case .string(let text) = self { text } else { nil }
     }
 
+    /// The number; `nil` when this is none.
     package var doubleValue: Double? {
         if case .number(let text) = self { Double(text) } else { nil }
     }
@@ -28,14 +30,17 @@ package indirect enum JSONValue: Sendable, Equatable {
         return Int(text) ?? Double(text).flatMap { Int(exactly: $0) }
     }
 
+    /// The truth value; `nil` when this is none.
     package var boolValue: Bool? {
         if case .bool(let value) = self { value } else { nil }
     }
 
+    /// The elements; `nil` when this is no array.
     package var arrayValue: [JSONValue]? {
         if case .array(let elements) = self { elements } else { nil }
     }
 
+    /// The members in their order; `nil` when this is no object.
     package var members: [JSONMember]? {
         if case .object(let members) = self { members } else { nil }
     }
@@ -43,9 +48,12 @@ package indirect enum JSONValue: Sendable, Equatable {
 
 /// One member of a JSON object.
 package struct JSONMember: Sendable, Equatable {
+    /// The name without escapes.
     package var name: String
+    /// Its value.
     package var value: JSONValue
 
+    /// A member of that name.
     package init(_ name: String, _ value: JSONValue) {
         self.name = name
         self.value = value

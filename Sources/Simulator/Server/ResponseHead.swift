@@ -43,7 +43,8 @@ struct ResponseHead {
         if answer.status == 429 {
             buffer.writeStaticString("\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1s")
         } else if answer.status == 200, answer.label != nil {
-            buffer.writeStaticString("\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\nx-ratelimit-reset-requests: 6ms")
+            buffer.writeStaticString(
+                "\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\nx-ratelimit-reset-requests: 6ms")
         }
         if let retryAfter = answer.retryAfter {
             buffer.writeStaticString("\r\nretry-after: ")
