@@ -69,7 +69,7 @@ package enum RecordCodec {
         guard reader.take(UInt8.self) == version, let endpoint = reader.take(UInt8.self).flatMap(Endpoint.init(rawValue:)),
             let outcome = reader.take(UInt8.self).flatMap(Outcome.init(rawValue:)), let flags = reader.take(UInt8.self),
             let loop = reader.take(UInt16.self), let boot = reader.take(UInt64.self), let sequence = reader.take(UInt64.self),
-            let numbers = reader.numbers(14), let texts = reader.texts(textLimits.count), reader.isAtEnd
+            let numbers = reader.numbers(13), let texts = reader.texts(textLimits.count), reader.isAtEnd
         else { return nil }
         return UsageRecord(
             id: RecordID(boot: boot, loop: loop, sequence: sequence), count: numbers[0], startedAt: WallTime(microseconds: numbers[1]),
