@@ -39,14 +39,17 @@ package struct Table: Sendable {
     }
 
     /// The fields of one object, one to a line, those of objects within it under dotted names.
-    package static func fields(of value: APIValue) -> String {
-        let fields = flattened(value, prefix: "")
+    ///
+    /// - Parameter first: the names that stand in front of the others, which are in alphabetical order.
+    package static func fields(of value: APIValue, first: [String] = []) -> String {
+        let all = flattened(value, prefix: "")
+        let fields = first.flatMap { name in all.filter { $0.name == name } } + all.filter { !first.contains($0.name) }
         let width = fields.map(\.name.count).max() ?? 0
         return fields.map { "\($0.name)\(String(repeating: " ", count: width - $0.name.count))  \(printable($0.value))\n" }.joined()
     }
 
     private static func flattened(_ value: APIValue, prefix: String) -> [(name: String, value: String)] {
-        guard case .object(let fields) = value else { return prefix.isEmpty ? [] : [(prefix, value.text ?? "-")] }
+        guard case .object(let fields) = value else { return prefix.isEmpty ? [] : [(prefix, value.text.flatMap { $0.isEmpty ? nil : $0 } ?? "-")] }
         return fields.sorted { $0.key < $1.key }.flatMap { flattened($0.value, prefix: prefix.isEmpty ? $0.key : "\(prefix).\($0.key)") }
     }
 

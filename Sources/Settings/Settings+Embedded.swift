@@ -7,8 +7,9 @@ extension Settings {
         func model(_ name: String, _ price: ConfigNode) -> ConfigNode {
             ["name": ConfigNode(.scalar(name)), "deployments": [["provider": "sim"]], "price": price]
         }
+        // The simulator takes any key but, like the provider that it plays, not none.
         return [
-            "providers": [["id": "sim", "kind": "openai", "base_url": "http://127.0.0.1:9900/v1"]],
+            "providers": [["id": "sim", "kind": "openai", "base_url": "http://127.0.0.1:9900/v1", "api_key": "sim"]],
             "models": [
                 model("gpt-4o-mini", ["input": "0.15", "output": "0.60", "cached_input": "0.075"]),
                 model("gpt-4o", ["input": "2.50", "output": "10.00", "cached_input": "1.25"]),

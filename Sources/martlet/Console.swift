@@ -4,11 +4,32 @@ import Operations
 /// Where the output of commands goes: data to standard output, messages to standard error.
 enum Console {
     static func data(_ text: String) {
-        FileHandle.standardOutput.write(Data(text.utf8))
+        data(text.utf8)
+    }
+
+    /// Ends the process when nobody reads any more, as the signal would that the HTTP client has switched off.
+    static func data(_ bytes: some Sequence<UInt8>) {
+        Array(bytes).withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let part = UnsafeRawBufferPointer(rebasing: rest)
+                let count = write(STDOUT_FILENO, part.baseAddress, part.count)
+                let reason = errno
+                if count >= 0 {
+                    rest = rest.dropFirst(count)
+                } else if reason == EPIPE {
+                    exit(128 + SIGPIPE)
+                } else if reason != EINTR {
+                    message("martlet: standard output cannot be written: \(String(cString: strerror(reason)))")
+                    exit(CommandFailure.Code.failure.rawValue)
+                }
+            }
+        }
     }
 
     static func message(_ text: String) {
-        FileHandle.standardError.write(Data((text + "\n").utf8))
+        // A message that nobody can read is lost; there is nowhere else to say it.
+        try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8))
     }
 
     /// Prints an answer of the API as it came, on lines of its own.

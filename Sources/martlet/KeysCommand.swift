@@ -54,9 +54,7 @@ struct KeysCommand: AsyncParsableCommand {
                     name: name, tenant: tenant, team: team, agent: agent, user: user, rights: rights, models: models,
                     expiresAt: expiresAt.flatMap { WallTime($0)?.rfc3339 }, expiresInSeconds: expiresIn?.seconds)
                 let answer = try await connection.client().call(.post, "/keys", body: order.json)
-                try Console.show(answer, asJSON: connection.json) { key in
-                    "\(Table.fields(of: key))"
-                }
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0, first: ["key", "id"]) }
                 if !connection.json { Console.message("Keep the key now: it is shown this once.") }
             }
         }
@@ -85,7 +83,7 @@ struct KeysCommand: AsyncParsableCommand {
         func run() async throws {
             try await CommandFailure.reported {
                 let answer = try await connection.client().call(.get, "/keys/\(ManagementClient.encoded(id))")
-                try Console.show(answer, asJSON: connection.json, Table.fields)
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0) }
             }
         }
     }

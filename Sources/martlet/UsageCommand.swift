@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import NIOCore
 import Operations
 
@@ -55,7 +54,7 @@ struct UsageCommand: AsyncParsableCommand {
         func run() async throws {
             try await CommandFailure.reported {
                 let answer = try await connection.client().call(.get, "/usage/\(ManagementClient.encoded(requestID))")
-                try Console.show(answer, asJSON: connection.json, Table.fields)
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0) }
             }
         }
     }
@@ -69,7 +68,7 @@ struct UsageCommand: AsyncParsableCommand {
         func run() async throws {
             try await CommandFailure.reported {
                 let answer = try await connection.client().call(.get, "/usage/totals", query: filter.query)
-                try Console.show(answer, asJSON: connection.json, Table.fields)
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0) }
             }
         }
     }
@@ -100,7 +99,7 @@ struct UsageCommand: AsyncParsableCommand {
                 let client = try connection.client()
                 let query = filter.query + [(name: "format", value: format.rawValue)]
                 guard let output else {
-                    try await client.export("/usage/export", query: query) { try FileHandle.standardOutput.write(contentsOf: Data($0.readableBytesView)) }
+                    try await client.export("/usage/export", query: query) { Console.data($0.readableBytesView) }
                     return
                 }
                 let file = try ExportFile(path: output)
@@ -124,7 +123,7 @@ struct UsageCommand: AsyncParsableCommand {
         func run() async throws {
             try await CommandFailure.reported {
                 let answer = try await connection.client().call(.post, "/usage/flush")
-                try Console.show(answer, asJSON: connection.json, Table.fields)
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0) }
             }
         }
     }
