@@ -43,7 +43,9 @@ struct Overlay {
     mutating func apply(overrides: [(path: String, value: String)], to root: inout ConfigNode) {
         for (path, value) in overrides {
             guard let address = byPath[path] else {
-                let advice = suggestion(for: path, among: byPath.keys.sorted()).map { "; did you mean \($0)?" } ?? "; one is server.port, another providers.ID.base_url"
+                let advice =
+                    suggestion(for: path, among: byPath.keys.sorted()).map { "; did you mean \($0)?" }
+                    ?? "; one is server.port, another providers.ID.base_url"
                 problems.append(.init(file: nil, variable: "command line", path: path, reason: "is no single value of the configuration\(advice)"))
                 continue
             }

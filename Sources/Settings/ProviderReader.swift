@@ -45,7 +45,9 @@ struct ProviderReader {
     }
 
     private func validID(in node: ConfigNode) -> String? {
-        guard case .mapping(let entries) = node.content, case .scalar(let id)? = entries.first(where: { $0.key == "id" })?.value.content else { return nil }
+        guard case .mapping(let entries) = node.content, case .scalar(let id)? = entries.first(where: { $0.key == "id" })?.value.content else {
+            return nil
+        }
         return isID(id) ? id : nil
     }
 
@@ -86,7 +88,9 @@ struct ProviderReader {
     }
 
     private func baseURL(_ section: SectionReader) -> BaseURL? {
-        if section.node("base_url") == nil { section.fail("base_url", "is missing; it is what /chat/completions is below, such as https://api.openai.com/v1") }
+        if section.node("base_url") == nil {
+            section.fail("base_url", "is missing; it is what /chat/completions is below, such as https://api.openai.com/v1")
+        }
         guard let text = section.text("base_url") else { return nil }
         do throws(BaseURL.Mistake) {
             return try BaseURL(reading: text)

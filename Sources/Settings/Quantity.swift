@@ -29,7 +29,9 @@ enum Quantity {
         let name = text.dropFirst(number.count).drop { $0 == " " }
         guard let factor = unit(String(name)) else { return nil }
         let pieces = number.split(separator: ".", omittingEmptySubsequences: false)
-        guard (1...2).contains(pieces.count), pieces.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 18 }), let whole = Int64(pieces[0]) else { return nil }
+        guard (1...2).contains(pieces.count), pieces.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 18 }), let whole = Int64(pieces[0]) else {
+            return nil
+        }
         var numerator = Int128(whole)
         var denominator: Int128 = 1
         if pieces.count == 2 {

@@ -32,6 +32,8 @@ final class ReadingReport {
     }
 
     func record(_ origin: Origin, at path: String) {
+        // What is built in says nothing about where a value came from.
+        guard origin.source != .embedded || origin.reference != nil else { return }
         origins[path] = origin
     }
 }

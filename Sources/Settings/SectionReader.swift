@@ -172,7 +172,8 @@ struct SectionReader {
         if let choice = Choice(rawValue: text) { return choice }
         let words = Choice.allCases.map(\.rawValue)
         let advice = suggestion(for: text, among: words).map { "; did you mean '\($0)'?" } ?? ""
-        fail(key, words.count == 1 ? "must be \(words[0]), not '\(shortened(text))'" : "must be one of \(words.joined(separator: ", ")), not '\(shortened(text))'\(advice)")
+        let wanted = words.count == 1 ? words.joined() : "one of \(words.joined(separator: ", "))"
+        fail(key, "must be \(wanted), not '\(shortened(text))'\(advice)")
         return standard
     }
 

@@ -56,7 +56,8 @@ extension Settings {
     }
 
     private static func finish(
-        _ tree: ConfigNode, file: String?, problems: [SettingsError.Problem], environment: [String: String], overrides: [(path: String, value: String)]
+        _ tree: ConfigNode, file: String?, problems: [SettingsError.Problem], environment: [String: String],
+        overrides: [(path: String, value: String)]
     ) -> (settings: Settings, problems: [SettingsError.Problem]) {
         var root = tree
         var problems = problems
@@ -89,7 +90,9 @@ extension Settings {
             case .failure(let mistake): throw .init(text: mistake.reason)
             }
         }
-        guard key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { throw .init(text: "must be visible ASCII without spaces, since it is sent in a header") }
+        guard key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            throw .init(text: "must be visible ASCII without spaces, since it is sent in a header")
+        }
         if key.utf8.count < 16 { warnings.append("MARTLET_ADMIN_KEY is shorter than 16 characters and can be guessed; make it longer") }
         return Secret(key)
     }

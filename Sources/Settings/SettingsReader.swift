@@ -70,7 +70,9 @@ struct SettingsReader {
 
     private func host(_ section: SectionReader, _ standard: String) -> String {
         let host = section.name("host", standard)
-        let isAddress = host.utf8.count { $0 == UInt8(ascii: ":") } > 1 && host.utf8.allSatisfy { isHostName(CollectionOfOne($0)) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
+        let isAddress =
+            host.utf8.count { $0 == UInt8(ascii: ":") } > 1
+            && host.utf8.allSatisfy { isHostName(CollectionOfOne($0)) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
         if !isHostName(host.utf8), !isAddress {
             section.fail("host", "must be a host name or an address without a port, not '\(host)'")
         }

@@ -148,7 +148,9 @@ private func describe(_ error: any Error, text: String, failure: (Int?, Int?, St
         .composer(let context, let problem, let mark, _):
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let line = lines.dropFirst(mark.line - 1).first
-        if line?.unicodeScalars.dropFirst(mark.column - 1).first == "\t" { return failure(mark.line, mark.column, "is indented by a tab; YAML takes only spaces") }
+        if line?.unicodeScalars.dropFirst(mark.column - 1).first == "\t" {
+            return failure(mark.line, mark.column, "is indented by a tab; YAML takes only spaces")
+        }
         var reason = "is no valid YAML: \(problem)"
         if let context { reason += " (\(context.text), from line \(context.mark.line))" }
         // What is missing at the end is missed one line after the last.

@@ -30,7 +30,10 @@ struct ConnectionOptions: ParsableArguments {
         guard let key = [adminKey, environment["MARTLET_ADMIN_KEY"]].compactMap({ $0 }).first(where: { !$0.isEmpty }) else {
             throw CommandFailure(
                 .usage,
-                "martlet: no key; put the administrator's key into MARTLET_ADMIN_KEY or give it with --admin-key. A gateway without one prints it at its first start.")
+                """
+                martlet: no key; put the administrator's key into MARTLET_ADMIN_KEY or give it with --admin-key. \
+                A gateway without one prints it at its first start.
+                """)
         }
         return ManagementClient(base: try base(environment), key: Secret(key))
     }

@@ -16,7 +16,8 @@ struct Martlet: AsyncParsableCommand {
             """,
         version: MartletVersion.current,
         subcommands: [
-            ServeCommand.self, SimulateCommand.self, ConfigCommand.self, KeysCommand.self, UsageCommand.self, ModelsCommand.self, ProvidersCommand.self,
+            ServeCommand.self, SimulateCommand.self, ConfigCommand.self, KeysCommand.self, UsageCommand.self, ModelsCommand.self,
+            ProvidersCommand.self,
             VersionCommand.self,
         ]
     )

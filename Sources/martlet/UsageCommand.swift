@@ -76,7 +76,10 @@ struct UsageCommand: AsyncParsableCommand {
     struct Export: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Write all rows that match, as JSON or CSV.",
-            discussion: "The rows are streamed, so an export may be larger than memory. A file that is there already is replaced once the export is whole."
+            discussion: """
+                The rows are streamed, so an export may be larger than memory. A file that is there already is replaced once the export is
+                whole.
+                """
         )
 
         enum Format: String, ExpressibleByArgument, CaseIterable {

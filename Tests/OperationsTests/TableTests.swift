@@ -8,7 +8,8 @@ import Testing
         let rows = try #require(
             APIValue(
                 json: Array(
-                    #"[{"id":"a","n":0.00000135,"list":["x","y"]},{"id":"longer","n":12,"price":{"input":0.15}},{"id":"","n":null,"on":true}]"#.utf8)))
+                    #"[{"id":"a","n":0.00000135,"list":["x","y"]},{"id":"longer","n":12,"price":{"input":0.15}},{"id":"","n":null,"on":true}]"#.utf8))
+        )
         let table = Table(
             [.init("ID", "missing", "id"), .init("N", "n", isNumber: true), .init("IN", "price.input", isNumber: true), .init("LIST", "list", "on")],
             rows: rows.items)

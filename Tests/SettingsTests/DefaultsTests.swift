@@ -10,6 +10,9 @@ import Vocabulary
         #expect(settings.warnings == [])
         #expect(settings.providers.map(\.id) == ["sim"])
         #expect(settings.providers.first?.baseURL == BaseURL(isTLS: false, host: "127.0.0.1", port: 9900, path: "/v1"))
+        // The simulator refuses calls without any key.
+        #expect(settings.providers.first?.apiKey != nil)
+        #expect(settings.origins == [:])
         #expect(
             settings.models.map(\.name) == [
                 "gpt-4o-mini", "gpt-4o", "gpt-3.5-turbo-instruct", "text-embedding-3-small", "text-embedding-3-large",

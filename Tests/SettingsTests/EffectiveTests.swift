@@ -48,7 +48,7 @@ import Testing
             again.origins = settings.origins
             again.warnings = settings.warnings
             var expected = settings
-            for index in expected.providers.indices where expected.providers[index].apiKey?.value == "k" {
+            for index in expected.providers.indices where ["k", "sim"].contains(expected.providers[index].apiKey?.value) {
                 expected.providers[index].apiKey = Secret("swordfish")
             }
             #expect(again == expected)

@@ -83,7 +83,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         .before("journal: { segment_size: 2MiB, max_size: 1MiB }", "journal.segment_size", "must not be larger than journal.max_size"),
         // Providers
         .provider("idd: x", "idd", "did you mean 'id'?"),
-        .provider("kind: openia", "kind", "must be openai, not 'openia'"),
+        .provider("kind: openia", "kind", "must be openai, not 'openia'; did you mean 'openai'?"),
         .provider("base_url: ftp://h/v1", "base_url", "must begin with http:// or https://"),
         .provider("base_url: h/v1", "base_url", "must begin with http:// or https://"),
         .provider("base_url: http://u:p@h/v1", "base_url", "must not hold a user or a password"),
@@ -119,7 +119,9 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         Mistake("providers:\n  - base_url: http://h/v1\nmodels: []", 2, "providers[0].id", "is missing"),
         Mistake("providers:\n  - id: \"a b\"\n    base_url: http://h/v1\nmodels: []", 2, "providers[0].id", "letters, digits"),
         Mistake("providers:\n  - id: a\nmodels: []", 2, "providers.a.base_url", "is missing"),
-        Mistake("providers:\n  - id: a\n    base_url: http://h\n  - id: a\n    base_url: http://h\nmodels: []", 4, "providers.a.id", "is taken by the provider at t.yaml:2"),
+        Mistake(
+            "providers:\n  - id: a\n    base_url: http://h\n  - id: a\n    base_url: http://h\nmodels: []", 4, "providers.a.id",
+            "is taken by the provider at t.yaml:2"),
         Mistake("providers:\n  - seven\nmodels: []", 2, "providers[0]", "must be a mapping"),
         Mistake("\nproviders: sim\nmodels: []", 2, "providers", "must be a list"),
         Mistake("models: []\nproviders: []\n", 2, "providers", "is missing or empty"),

@@ -113,7 +113,9 @@ import Vocabulary
 
     @Test func `never takes a price through floating point`() throws {
         // None of these has an exact binary form.
-        for (text, nanodollars) in [("0.1", 100_000_000), ("0.000000003", 3), ("999999.999999999", 999_999_999_999_999), ("1e-9", 1)] as [(String, Int64)] {
+        for (text, nanodollars) in [("0.1", 100_000_000), ("0.000000003", 3), ("999999.999999999", 999_999_999_999_999), ("1e-9", 1)]
+            as [(String, Int64)]
+        {
             let yaml = leastYAML + "pricing: { unknown: { input: \(text), output: 0 } }"
             #expect(try Settings.load(yaml: yaml).pricing.unknown.input == nanodollars, "\(text)")
         }

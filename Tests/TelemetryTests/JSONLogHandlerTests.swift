@@ -36,7 +36,10 @@ private final class Lines: Sendable {
     @Test func `has time, level, message and logger, and metadata as flat keys`() throws {
         logger.info(
             "call settled",
-            metadata: ["request.id": "r1", "tokens": ["input": "\(3)", "output": .stringConvertible(4)], "models": ["a", "b"], "ok": .stringConvertible(true)])
+            metadata: [
+                "request.id": "r1", "tokens": ["input": "\(3)", "output": .stringConvertible(4)], "models": ["a", "b"],
+                "ok": .stringConvertible(true),
+            ])
         let line = String(decoding: try #require(lines.all.last), as: UTF8.self)
         #expect(
             line == #"{"time":"2026-11-21T01:24:04.000007Z","level":"info","message":"call settled","logger":"martlet.test","#

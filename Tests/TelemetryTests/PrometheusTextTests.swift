@@ -63,7 +63,8 @@ import Testing
         page.histogram(name: "falling", help: "h", bounds: [2, 1], series: [])
         page.histogram(name: "endless", help: "h", bounds: [1, .infinity], series: [])
         page.histogram(
-            name: "short", help: "h", bounds: [1], series: [(labels: [], bucketCounts: [1], sum: 1), (labels: [("a", "b")], bucketCounts: [.max, 1], sum: 1)])
+            name: "short", help: "h", bounds: [1],
+            series: [(labels: [], bucketCounts: [1], sum: 1), (labels: [("a", "b")], bucketCounts: [.max, 1], sum: 1)])
         let samples = page.text.split(separator: "\n").filter { !$0.hasPrefix("#") }
         #expect(samples.first == #"short_bucket{a="b",le="1.0"} 18446744073709551615"#)
         #expect(samples.last == #"short_count{a="b"} 18446744073709551615"#)
