@@ -104,24 +104,25 @@ def http_request(port, method, path, body=None, key=None, headers=None, timeout=
 
 
 class Process:
-    """One process of ours, with its output in a file."""
+    """One process of ours, with its output and its log (standard error) in files."""
 
     def __init__(self, name, directory):
         self.name = name
         self.directory = pathlib.Path(directory)
         self.log = self.directory / f"{name}.log"
+        self.printed = self.directory / f"{name}.out"
         self.process = None
 
     def spawn(self, arguments, environment=None):
         self.directory.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MARTLET_")}
-        with self.log.open("ab") as output:
+        with self.log.open("ab") as log, self.printed.open("ab") as printed:
             self.process = subprocess.Popen(
-                [str(BINARY), *arguments], cwd=self.directory, stdout=output, stderr=subprocess.STDOUT, env={**inherited, **(environment or {})}
+                [str(BINARY), *arguments], cwd=self.directory, stdout=printed, stderr=log, env={**inherited, **(environment or {})}
             )
 
     def output(self):
-        return self.log.read_text(errors="replace")
+        return self.printed.read_text(errors="replace") + self.log.read_text(errors="replace")
 
     def fail(self, message):
         raise AssertionError(f"{self.name} {message}:\n{self.output()[-3000:]}")
@@ -256,7 +257,7 @@ class Gateway(Process):
         return [row["request_id"] for row in answer.json()["data"]]
 
     def log_lines(self):
-        return [line for line in self.output().splitlines() if line.strip()]
+        return self.log.read_text().splitlines()
 
 
 def run_cli(*arguments, environment=None, directory=None, timeout=30):
