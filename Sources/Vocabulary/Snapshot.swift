@@ -66,12 +66,17 @@ package final class Deployment: Sendable {
     package let modelJSON: [UInt8]
     /// `provider/model`, the name in usage rows.
     package let name: String
+    /// The header lines that every answer of this deployment carries, each ending in CRLF.
+    package let answerHeaders: [UInt8]
 
     package init(provider: Provider, model: String, modelJSON: [UInt8]) {
         self.provider = provider
         self.model = model
         self.modelJSON = modelJSON
         self.name = provider.id + "/" + model
+        // A name from the configuration must not be able to end its line.
+        let model = String(decoding: model.utf8.filter { $0 >= 0x20 && $0 != 0x7f }, as: UTF8.self)
+        answerHeaders = Array("x-martlet-provider: \(provider.id)\r\nx-martlet-model: \(model)\r\n".utf8)
     }
 }
 

@@ -29,7 +29,7 @@ struct Fixture {
                 createdAt: Fixture.now)
         }
         let snapshot = Snapshot(
-            generation: 1, keys: [:],
+            generation: 1, keys: KeyTable(),
             models: [
                 model("gpt-4o-mini", Price(input: 150_000_000, output: 600_000_000, cachedInput: 75_000_000)),
                 model("other", Price(input: 10_000_000_000, output: 30_000_000_000, isKnown: false)),

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 
 /// What the head of an answer says, as far as we ask.
@@ -12,11 +13,6 @@ struct HeadFacts {
     var isJSON = false
     /// The lines that the client may see.
     var passedOn = ByteBuffer()
-
-    /// The headers of a provider that reach the client; everything else is the provider's own business.
-    private static let allowed: [StaticString] = [
-        "content-type", "retry-after", "retry-after-ms", "x-should-retry", "openai-processing-ms", "openai-version", "openai-model",
-    ]
 
     /// Reads a head with its empty line.
     ///
@@ -44,12 +40,7 @@ struct HeadFacts {
                 guard bytes[colon] > 0x20, bytes[colon] < 0x7f else { return false }
                 colon += 1
             }
-            var end = colon + 1
-            while bytes[end] != 10 {
-                guard bytes[end] != 0 else { return false }
-                end += 1
-            }
-            guard colon > at, bytes[end - 1] == 13 else { return false }
+            guard colon > at, let end = lineFeed(bytes, from: colon + 1), bytes[end - 1] == 13 else { return false }
             var from = colon + 1
             var to = end - 1
             while from < to, bytes[from] == 0x20 || bytes[from] == 9 { from += 1 }
@@ -58,6 +49,11 @@ struct HeadFacts {
             at = end + 1
         }
         return true
+    }
+
+    private func lineFeed(_ bytes: UnsafeRawBufferPointer, from: Int) -> Int? {
+        guard let base = bytes.baseAddress, from < bytes.count, let found = memchr(base + from, 10, bytes.count - from) else { return nil }
+        return UnsafeRawPointer(found) - base
     }
 
     private mutating func take(_ bytes: UnsafeRawBufferPointer, name: Range<Int>, value: Range<Int>) -> Bool {
@@ -74,20 +70,28 @@ struct HeadFacts {
         case 12 where isName(bytes, name, "content-type"):
             isEventStream = contains(bytes, value, "text/event-stream")
             isJSON = contains(bytes, value, "json")
-            pass(bytes, "content-type", value)
-        default:
-            guard name.count >= 11, let allowed = HeadFacts.allowed.first(where: { $0.utf8CodeUnitCount == name.count && isName(bytes, name, $0) })
-            else { return true }
-            pass(bytes, allowed, value)
+            return pass(bytes, "content-type: ", value)
+        // The headers of a provider that reach the client; everything else is the provider's own business.
+        case 11 where isName(bytes, name, "retry-after"): return pass(bytes, "retry-after: ", value)
+        case 14 where isName(bytes, name, "retry-after-ms"): return pass(bytes, "retry-after-ms: ", value)
+        case 14 where isName(bytes, name, "x-should-retry"): return pass(bytes, "x-should-retry: ", value)
+        case 20 where isName(bytes, name, "openai-processing-ms"): return pass(bytes, "openai-processing-ms: ", value)
+        case 14 where isName(bytes, name, "openai-version"): return pass(bytes, "openai-version: ", value)
+        case 12 where isName(bytes, name, "openai-model"): return pass(bytes, "openai-model: ", value)
+        default: break
         }
         return true
     }
 
-    private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>) {
+    /// Writes a header for the client; a value with a control character in it is no sound header.
+    private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>) -> Bool {
+        let text = UnsafeRawBufferPointer(rebasing: bytes[value])
+        guard text.allSatisfy({ ($0 >= 0x20 && $0 != 0x7f) || $0 == 9 }) else { return false }
+        if passedOn.capacity == 0 { passedOn.reserveCapacity(256) }
         passedOn.writeStaticString(name)
-        passedOn.writeStaticString(": ")
-        for byte in UnsafeRawBufferPointer(rebasing: bytes[value]) where byte >= 0x20 && byte != 0x7f { passedOn.writeInteger(byte) }
+        passedOn.writeBytes(text)
         passedOn.writeStaticString("\r\n")
+        return true
     }
 
     private func decimal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int64? {

@@ -3,18 +3,20 @@ import NIOHTTP1
 internal import Vocabulary
 
 /// What the head of a request says, read in one pass over its headers.
-struct HeadFacts {
-    var contentLength: Int?
-    var isChunked = false
-    var credential: String?
-    var requestID: String?
-    var contentEncoding: String?
-    var expect: String?
-    var wantsStreamCost = false
-    var session = ""
-    var tags = ""
+///
+/// A class, so that the lane and its call hold it at the price of one retain.
+final class HeadFacts {
+    private(set) var contentLength: Int?
+    private(set) var isChunked = false
+    private(set) var credential: String?
+    private(set) var requestID: String?
+    private(set) var contentEncoding: String?
+    private(set) var expect: String?
+    private(set) var wantsStreamCost = false
+    private(set) var session = ""
+    private(set) var tags = ""
     /// The headers that go on to the provider, as lines.
-    var passedOn = ByteBuffer()
+    private(set) var passedOn = ByteBuffer()
 
     init(_ head: HTTPRequestHead) {
         for (name, value) in head.headers { take(name, value) }
@@ -23,7 +25,7 @@ struct HeadFacts {
     /// Whether a body follows.
     var hasBody: Bool { isChunked || (contentLength ?? 0) > 0 }
 
-    private mutating func take(_ name: String, _ value: String) {
+    private func take(_ name: String, _ value: String) {
         switch name.utf8.count {
         case 6 where isName(name, "expect"): expect = value
         case 7 where isName(name, "api-key"):
@@ -50,7 +52,7 @@ struct HeadFacts {
         }
     }
 
-    private mutating func pass(_ name: String, _ value: String) {
+    private func pass(_ name: String, _ value: String) {
         passedOn.writeString(name)
         passedOn.writeStaticString(": ")
         passedOn.writeString(value)
@@ -60,10 +62,9 @@ struct HeadFacts {
 
 /// The credential of `Bearer …`; RFC 6750 has the scheme's name in any case.
 private func bearer(_ value: String) -> String? {
-    guard value.utf8.count > 7, isName(String(value.prefix(7)), "bearer ") else { return nil }
-    let rest = value.dropFirst(7)
-    guard let first = rest.firstIndex(where: { $0 != " " }) else { return nil }
-    return String(rest[first...])
+    guard value.utf8.count > 7, hasPrefix(value, "bearer ") else { return nil }
+    let rest = value.utf8.dropFirst(7).drop { $0 == UInt8(ascii: " ") }
+    return rest.isEmpty ? nil : String(Substring(rest))
 }
 
 /// Whether a client's request id can be echoed, logged and stored as it is.
@@ -83,12 +84,12 @@ private func hasPrefix(_ text: String, _ lowercase: StaticString) -> Bool {
 }
 
 private func matches(_ text: String, _ lowercase: StaticString) -> Bool {
-    var index = 0
-    for byte in text.utf8 {
-        if index == lowercase.utf8CodeUnitCount { break }
-        let lowered = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
-        if lowered != lowercase.utf8Start[index] { return false }
-        index += 1
+    var text = text
+    return text.withUTF8 { bytes in
+        for index in 0..<lowercase.utf8CodeUnitCount {
+            let byte = bytes[index]
+            if (byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte) != lowercase.utf8Start[index] { return false }
+        }
+        return true
     }
-    return true
 }

@@ -64,27 +64,43 @@ extension Lane {
     }
 
     func writeStatus(_ status: Int, to answer: inout ByteBuffer) {
-        switch status {
-        case 200: answer.writeStaticString("HTTP/1.1 200 OK\r\n")
-        default:
-            answer.writeStaticString("HTTP/1.1 ")
-            answer.writeDecimal(Int64(status))
-            answer.writeStaticString(" ")
-            answer.writeStaticString(reasonPhrase(status))
-            answer.writeStaticString("\r\n")
+        answer.writeWithUnsafeMutableBytes(minimumWritableBytes: 64) { target in
+            var head = HeadWriter(target)
+            putStatus(status, to: &head)
+            return head.count
         }
     }
 
     /// The headers of every answer: the request's id, the date, and whether the connection ends.
     func writeCommonHeaders(to answer: inout ByteBuffer) {
-        answer.writeStaticString("x-request-id: ")
-        answer.writeString(requestID)
-        answer.writeStaticString("\r\n")
-        loop.writeDate(at: wallTime(), to: &answer)
+        answer.writeWithUnsafeMutableBytes(minimumWritableBytes: 256 + requestID.utf8.count) { target in
+            var head = HeadWriter(target)
+            putCommonHeaders(to: &head)
+            return head.count
+        }
+    }
+
+    func putStatus(_ status: Int, to head: inout HeadWriter) {
+        if status == 200 {
+            head.put("HTTP/1.1 200 OK\r\n")
+            return
+        }
+        head.put("HTTP/1.1 ")
+        head.put(Int64(status))
+        head.put(" ")
+        head.put(reasonPhrase(status))
+        head.put("\r\n")
+    }
+
+    func putCommonHeaders(to head: inout HeadWriter) {
+        head.put("x-request-id: ")
+        head.put(requestID)
+        head.put("\r\n")
+        head.put(loop.dateLine(at: wallTime()))
         if willClose {
-            answer.writeStaticString("connection: close\r\n")
+            head.put("connection: close\r\n")
         } else if isHTTP10 {
-            answer.writeStaticString("connection: keep-alive\r\n")
+            head.put("connection: keep-alive\r\n")
         }
     }
 

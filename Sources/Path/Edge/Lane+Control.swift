@@ -42,7 +42,7 @@ extension Lane {
         if !saidID {
             answer.writeString("x-request-id: \(requestID)\r\n")
         }
-        loop.writeDate(at: wallTime(), to: &answer)
+        answer.writeImmutableBuffer(loop.dateLine(at: wallTime()))
         controlIsChunked = contentLength == nil && !isHTTP10 && status != 204 && status != 304 && self.head?.method != .HEAD
         if contentLength == nil, isHTTP10 { closeWithAnswer() }
         answer.writeString(willClose ? "connection: close\r\n" : (isHTTP10 ? "connection: keep-alive\r\n" : ""))

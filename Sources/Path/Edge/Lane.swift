@@ -148,13 +148,11 @@ final class Lane: ChannelDuplexHandler {
         }
     }
 
-    /// Whether the socket is to be read: not while an answer is being made, and not while the body waits for memory.
-    private var wantsBytes: Bool {
-        switch phase {
-        case .idle, .callBody, .dropBody, .controlBody, .lingering: waiting.isEmpty && budgetWaitSince == nil
-        case .call, .control, .closed: false
-        }
-    }
+    /// Whether the socket is to be read: not once a request waits behind the one being answered, and not while the body waits for memory.
+    ///
+    /// It is read while an answer is being made, although nothing is expected: telling the kernel otherwise and back would be two system
+    /// calls a request.
+    private var wantsBytes: Bool { waiting.isEmpty && budgetWaitSince == nil }
 
     private func readOn() {
         guard isReadWanted, wantsBytes, let context else { return }
@@ -529,8 +527,14 @@ final class Lane: ChannelDuplexHandler {
 
 /// Compares credentials in a time that does not depend on where they differ.
 private func isSame(_ left: String, _ right: String) -> Bool {
-    guard left.utf8.count == right.utf8.count else { return false }
-    var difference: UInt8 = 0
-    for (one, other) in zip(left.utf8, right.utf8) { difference |= one ^ other }
-    return difference == 0
+    var left = left
+    var right = right
+    return left.withUTF8 { left in
+        right.withUTF8 { right in
+            guard left.count == right.count else { return false }
+            var difference: UInt8 = 0
+            for index in 0..<left.count { difference |= left[index] ^ right[index] }
+            return difference == 0
+        }
+    }
 }

@@ -26,8 +26,8 @@ package final class LaneLoop {
     private let onSecond: () -> Void
     private var ticks = 0
     private var requestCounter: UInt64 = 0
-    private let requestPrefix = hexadecimal(UInt64.random(in: 0...UInt64.max) >> 24, 10)
-    private var dateLine = (second: Int64(-1), bytes: ByteBuffer())
+    private let requestPrefix = UInt64.random(in: 0...UInt64.max) >> 24
+    private var date = (second: Int64(-1), line: ByteBuffer())
 
     /// How exact the timers of the lanes are. One timer for all of them costs a call nothing.
     private static let tick = TimeAmount.milliseconds(100)
@@ -62,7 +62,15 @@ package final class LaneLoop {
     /// A request id for a client that sent none.
     func makeRequestID() -> String {
         requestCounter &+= 1
-        return "req_" + requestPrefix + hexadecimal(requestCounter, 8)
+        return String(unsafeUninitializedCapacity: 22) { bytes in
+            bytes[0] = UInt8(ascii: "r")
+            bytes[1] = UInt8(ascii: "e")
+            bytes[2] = UInt8(ascii: "q")
+            bytes[3] = UInt8(ascii: "_")
+            writeHexadecimal(requestPrefix, digits: 10, to: UnsafeMutableBufferPointer(rebasing: bytes[4..<14]))
+            writeHexadecimal(requestCounter, digits: 8, to: UnsafeMutableBufferPointer(rebasing: bytes[14..<22]))
+            return 22
+        }
     }
 
     // MARK: Lanes
@@ -118,12 +126,10 @@ package final class LaneLoop {
     // MARK: The clock
 
     /// The `date` header as a line, made once a second.
-    func writeDate(at time: WallTime, to buffer: inout ByteBuffer) {
+    func dateLine(at time: WallTime) -> ByteBuffer {
         let second = time.microseconds / 1_000_000
-        if dateLine.second != second {
-            dateLine = (second, ByteBuffer(string: "date: " + httpDate(second) + "\r\n"))
-        }
-        buffer.writeImmutableBuffer(dateLine.bytes)
+        if date.second != second { date = (second, ByteBuffer(string: "date: " + httpDate(second) + "\r\n")) }
+        return date.line
     }
 }
 
@@ -134,9 +140,11 @@ func wallTime() -> WallTime {
     return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)
 }
 
-func hexadecimal(_ number: UInt64, _ width: Int) -> String {
-    let text = String(number, radix: 16)
-    return String(repeating: "0", count: max(0, width - text.utf8.count)) + text
+private func writeHexadecimal(_ number: UInt64, digits: Int, to bytes: UnsafeMutableBufferPointer<UInt8>) {
+    for place in 0..<digits {
+        let digit = UInt8(truncatingIfNeeded: number >> UInt64(4 * (digits - 1 - place))) & 15
+        bytes[place] = digit < 10 ? digit + 0x30 : digit - 10 + UInt8(ascii: "a")
+    }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 §5.6.7.

@@ -8,20 +8,39 @@ internal import Walk
 extension ModelCall {
     /// The head of an answer that is passed on as it comes: what it will cost is not known yet.
     func sendStreamHead() {
-        var answer = ByteBufferAllocator().buffer(capacity: 768)
-        lane.writeStatus(answerHead?.status ?? 200, to: &answer)
-        if let passedOn = answerHead?.passedOn { answer.writeImmutableBuffer(passedOn) }
-        lane.writeCommonHeaders(to: &answer)
-        writeCallHeaders(to: &answer)
-        if case .events = passing { answer.writeStaticString("cache-control: no-cache\r\nx-accel-buffering: no\r\n") }
-        if lane.isHTTP10 {
-            lane.closeWithAnswer()
-            answer.writeStaticString("\r\n")
-        } else {
-            answer.writeStaticString("transfer-encoding: chunked\r\n\r\n")
+        if lane.isHTTP10 { lane.closeWithAnswer() }
+        let isEvents = if case .events = passing { true } else { false }
+        let isChunked = !lane.isHTTP10
+        let answer = answer(bodyBytes: 0) { head in
+            if isEvents { head.put("cache-control: no-cache\r\nx-accel-buffering: no\r\n") }
+            head.put(isChunked ? "transfer-encoding: chunked\r\n\r\n" : "\r\n")
         }
         lane.write(answer)
         lane.flush()
+    }
+
+    /// A buffer that begins with the headers that every answered call carries (PRODUCT A12).
+    ///
+    /// - Parameters:
+    ///   - bodyBytes: room to leave behind the head.
+    ///   - finish: writes what else the head has, the empty line included; at most 512 bytes.
+    private func answer(bodyBytes: Int, finish: (inout HeadWriter) -> Void) -> ByteBuffer {
+        let passedOn = answerHead?.passedOn.readableBytes ?? 0
+        let size = 1024 + passedOn + (deployment?.answerHeaders.count ?? 0)
+        var answer = ByteBufferAllocator().buffer(capacity: size + bodyBytes)
+        answer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
+            var head = HeadWriter(target)
+            lane.putStatus(answerHead?.status ?? 200, to: &head)
+            if let passedOn = answerHead?.passedOn { head.put(passedOn) }
+            lane.putCommonHeaders(to: &head)
+            if let deployment { head.put(deployment.answerHeaders) }
+            head.put("x-martlet-cache: off\r\nx-martlet-attempts: ")
+            head.put(Int64(walk.attempts))
+            head.put("\r\n")
+            finish(&head)
+            return head.count
+        }
+        return answer
     }
 
     /// Sends what was held back until the record was written.
@@ -34,7 +53,7 @@ extension ModelCall {
             endChunks()
         case .events(let scanner):
             var last = ByteBuffer()
-            if facts.wantsStreamCost, let record { last.writeCostEvent(record) }
+            if facts.wantsStreamCost, let recorded { last.writeCostEvent(of: self, recorded) }
             // Clients finish at this mark; a provider that forgets it must not leave them waiting.
             if !scanner.hasError { last.writeStaticString("data: [DONE]\n\n") }
             lane.writeChunk(last)
@@ -71,21 +90,17 @@ extension ModelCall {
         }
         let length = gathered.readableBytes
         let isSmall = length <= 16_384
-        var answer = ByteBufferAllocator().buffer(capacity: 768 + (isSmall ? length : 0))
-        lane.writeStatus(status, to: &answer)
-        if let passedOn = answerHead?.passedOn { answer.writeImmutableBuffer(passedOn) }
-        lane.writeCommonHeaders(to: &answer)
-        writeCallHeaders(to: &answer)
-        if let record {
-            answer.writeStaticString("x-martlet-cost-usd: ")
-            answer.writeDollars(fromNanodollars: record.cost.nanodollars)
-            answer.writeStaticString("\r\nx-martlet-latency-ms: ")
-            answer.writeMilliseconds(fromMicroseconds: record.latencyMicroseconds)
-            answer.writeStaticString("\r\nx-martlet-overhead-ms: ")
-            answer.writeMilliseconds(fromMicroseconds: record.overheadMicroseconds)
-            answer.writeStaticString("\r\n")
+        var answer = answer(bodyBytes: isSmall ? length : 0) { head in
+            head.put("x-martlet-cost-usd: ")
+            head.put(dollarsFromNanodollars: recorded?.cost.nanodollars ?? 0)
+            head.put("\r\nx-martlet-latency-ms: ")
+            head.put(millisecondsFromMicroseconds: recorded?.latencyMicroseconds ?? 0)
+            head.put("\r\nx-martlet-overhead-ms: ")
+            head.put(millisecondsFromMicroseconds: recorded?.overheadMicroseconds ?? 0)
+            head.put("\r\ncontent-length: ")
+            head.put(Int64(length))
+            head.put("\r\n\r\n")
         }
-        lane.finishHead(length: length, to: &answer)
         if isSmall {
             answer.writeImmutableBuffer(gathered)
             lane.write(answer)
@@ -96,47 +111,33 @@ extension ModelCall {
         lane.flush()
         lane.answered()
     }
-
-    /// The headers that every answered call carries (PRODUCT A12).
-    private func writeCallHeaders(to answer: inout ByteBuffer) {
-        if let deployment {
-            answer.writeStaticString("x-martlet-provider: ")
-            answer.writeString(deployment.provider.id)
-            answer.writeStaticString("\r\nx-martlet-model: ")
-            answer.writeString(deployment.model)
-            answer.writeStaticString("\r\n")
-        }
-        answer.writeStaticString("x-martlet-cache: off\r\nx-martlet-attempts: ")
-        answer.writeDecimal(Int64(walk.attempts))
-        answer.writeStaticString("\r\n")
-    }
 }
 
 extension ByteBuffer {
     /// The opt-in last event of a stream: a chunk without choices, so that a client which does not know it passes it over.
-    fileprivate mutating func writeCostEvent(_ record: UsageRecord) {
+    fileprivate mutating func writeCostEvent(of call: ModelCall, _ recorded: ModelCall.Recorded) {
         writeStaticString("data: {\"id\":")
-        writeJSONString(record.requestID)
+        writeJSONString(call.requestID)
         writeStaticString(",\"object\":\"")
-        writeString(record.endpoint == .chatCompletions ? "chat.completion.chunk" : "text_completion")
+        writeString(call.endpoint == .chatCompletions ? "chat.completion.chunk" : "text_completion")
         writeStaticString("\",\"created\":")
-        writeDecimal(record.startedAt.microseconds / 1_000_000)
+        writeDecimal(call.startedAt.microseconds / 1_000_000)
         writeStaticString(",\"model\":")
-        writeJSONString(record.requestedModel)
+        writeJSONString(call.request?.model ?? "")
         writeStaticString(",\"choices\":[],\"martlet\":{\"cost_usd\":")
-        writeDollars(fromNanodollars: record.cost.nanodollars)
+        writeDollars(fromNanodollars: recorded.cost.nanodollars)
         writeStaticString(",\"cost_nano_usd\":")
-        writeDecimal(record.cost.nanodollars)
+        writeDecimal(recorded.cost.nanodollars)
         writeStaticString(",\"input_tokens\":")
-        writeDecimal(record.tokens.input)
+        writeDecimal(recorded.tokens.input)
         writeStaticString(",\"output_tokens\":")
-        writeDecimal(record.tokens.output)
+        writeDecimal(recorded.tokens.output)
         writeStaticString(",\"estimated\":")
-        writeString(record.tokens.isEstimate ? "true" : "false")
+        writeString(recorded.tokens.isEstimate ? "true" : "false")
         writeStaticString(",\"latency_ms\":")
-        writeMilliseconds(fromMicroseconds: record.latencyMicroseconds)
+        writeMilliseconds(fromMicroseconds: recorded.latencyMicroseconds)
         writeStaticString(",\"overhead_ms\":")
-        writeMilliseconds(fromMicroseconds: record.overheadMicroseconds)
+        writeMilliseconds(fromMicroseconds: recorded.overheadMicroseconds)
         writeStaticString("}}\n\n")
     }
 }

@@ -42,7 +42,7 @@ extension ModelCall {
             record.priceVersion = model.priceVersion
             record.priceIsKnown = model.price.isKnown
         }
-        self.record = record
+        recorded = Recorded(cost: record.cost, tokens: tokens, latencyMicroseconds: latency, overheadMicroseconds: record.overheadMicroseconds)
         if let hold = hold.take() {
             loop.settler.callEnded()
             report(loop.settler.settle(record, hold: hold) ? .journaled : .journalFailed)

@@ -20,6 +20,14 @@ final class ModelCall: UpstreamListener {
         case raw(held: ByteBuffer)
     }
 
+    /// What the answer tells of the record.
+    struct Recorded {
+        var cost: Money
+        var tokens: TokenUsage
+        var latencyMicroseconds: Int64
+        var overheadMicroseconds: Int64
+    }
+
     let lane: Lane
     let loop: LaneLoop
     let endpoint: Endpoint
@@ -56,7 +64,7 @@ final class ModelCall: UpstreamListener {
     private var isOver = false
     /// Bytes for the client that wait for the head to be sent.
     var pendingEvents: ByteBuffer?
-    var record: UsageRecord?
+    var recorded: Recorded?
 
     init(lane: Lane, endpoint: Endpoint, snapshot: Snapshot, requestID: String, facts: HeadFacts) {
         self.lane = lane

@@ -13,6 +13,11 @@ enum RequestTarget {
     case control
 
     init(uri: String) {
+        // What nearly every request is for, before anything is taken apart.
+        if uri == "/v1/chat/completions" {
+            self = .model(.chatCompletions)
+            return
+        }
         var path = Substring(uri)
         if !path.hasPrefix("/"), let scheme = path.range(of: "://") {
             // The absolute form (RFC 9112 §3.2.2) is for proxies, but a server must take it.
@@ -20,8 +25,7 @@ enum RequestTarget {
             path = path.firstIndex(of: "/").map { path[$0...] } ?? "/"
         }
         if let end = path.firstIndex(where: { $0 == "?" || $0 == "#" }) { path = path[..<end] }
-        guard path.hasPrefix("/v1"), path.utf8.count == 3 || path.utf8[path.utf8.index(path.utf8.startIndex, offsetBy: 3)] == UInt8(ascii: "/")
-        else {
+        guard path == "/v1" || path.hasPrefix("/v1/") else {
             self = .control
             return
         }

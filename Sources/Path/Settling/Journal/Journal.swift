@@ -184,11 +184,12 @@ package final class Journal: Sendable {
 
     private func makeSpares(_ count: Int, loop: Int, isKeeper: Bool = false) -> Bool {
         while true {
-            let (ready, index) = state.withLock { state -> (Int, UInt64) in
+            let index = state.withLock { state -> UInt64? in
+                guard state.spares[loop].count < count else { return nil }
                 state.nextIndex += 1
-                return (state.spares[loop].count, state.nextIndex)
+                return state.nextIndex
             }
-            if ready >= count { return true }
+            guard let index else { return true }
             let name = "\(hexadecimal(boot, 16))-\(hexadecimal(UInt64(loop), 4))-\(hexadecimal(index, 8)).seg"
             do {
                 let spare = try JournalSegment.create(
