@@ -141,6 +141,27 @@ static void string_ends(cscan_answer *answer) {
 
 void cscan_answer_reset(cscan_answer *answer) { memset(answer, 0, sizeof(*answer)); }
 
+// Reads a string whose first byte stands at `at`, if all of it is here and it has no escapes: the usual case, without the steps that a cut
+// string needs. Returns the offset behind its closing quote, or 0.
+static size_t whole_string(cscan_answer *answer, const uint8_t *bytes, size_t at, size_t length) {
+    if (answer->expecting_key && in_object(answer)) {
+        size_t limit = length - at > sizeof(answer->key) ? at + sizeof(answer->key) : length;
+        size_t end = at;
+        while (end < limit && bytes[end] != '"' && bytes[end] != '\\') end++;
+        if (end == limit || bytes[end] != '"') return 0;
+        if (answer->depth < DEPTH_TRACKED) answer->keys[answer->depth] = classify((const char *)bytes + at, end - at);
+        answer->expecting_key = 0;
+        return end + 1;
+    }
+    size_t end = string_stop(bytes, at, length);
+    if (end == length || bytes[end] != '"') return 0;
+    value_begins(answer, '"');
+    uint8_t key = key_at(answer, answer->depth);
+    if (key == KEY_FINISH_REASON) answer->has_finish = 1;
+    if (key == KEY_TEXT) answer->content_bytes += (uint32_t)(end - at);
+    return end + 1;
+}
+
 static size_t feed_string(cscan_answer *answer, const uint8_t *bytes, size_t at, size_t length) {
     if (answer->escaped) {
         // The byte behind a backslash: in a key it makes the key none of ours, in text it counts as one byte.
@@ -185,7 +206,12 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
         }
         at++;
         switch (byte) {
-        case '"': string_begins(answer); break;
+        case '"': {
+            size_t behind = whole_string(answer, bytes, at, length);
+            if (behind != 0) at = behind;
+            else string_begins(answer);
+            break;
+        }
         case '{':
             value_begins(answer, byte);
             container_opens(answer, 1);

@@ -163,7 +163,7 @@ private func require(
     if !types.contains(type) { throw .wrongType(field: name(of: Int32(index)), expected: expected) }
 }
 
-private func requireCount(_ raw: cscan_request, _ index: Int) throws(GatewayError) {
+private func requireCount(_ raw: borrowing cscan_request, _ index: Int) throws(GatewayError) {
     let type = Int(field(raw, index).type)
     if type == CSCAN_ABSENT || type == CSCAN_NULL { return }
     let value = index == CSCAN_N ? raw.n : raw.max_tokens

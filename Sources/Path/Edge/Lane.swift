@@ -53,6 +53,8 @@ final class Lane: ChannelDuplexHandler {
     private var waiting: CircularBuffer<HTTPServerRequestPart> = []
     private var isReadWanted = false
     private var closesAfterAnswer = false
+    /// Whether the rest of the request in hand will not come, or cannot be read: nothing waits for it.
+    private var isInputBroken = false
     private var lastProgress = NIODeadline.now()
     private var headBegan: NIODeadline?
     private var sawPart = false
@@ -180,6 +182,7 @@ final class Lane: ChannelDuplexHandler {
         self.facts = facts
         requestID = facts.requestID ?? loop.makeRequestID()
         closesAfterAnswer = !head.isKeepAlive
+        isInputBroken = false
         droppedBytes = 0
         switch RequestTarget(uri: head.uri) {
         case .model(let endpoint): beginCall(endpoint, head, facts)
@@ -368,6 +371,10 @@ final class Lane: ChannelDuplexHandler {
         case .call, .control, .closed: isBodyComing = false
         case .idle, .callBody, .controlBody, .dropBody, .lingering: isBodyComing = true
         }
+        if isInputBroken {
+            send(reply)
+            return
+        }
         let isShort = (facts.contentLength ?? (facts.isChunked ? Int.max : 0)) <= Lane.dropKeepsConnectionMaxBytes && facts.expect == nil
         if !isBodyComing || isShort {
             if isBodyComing { phase = .dropBody(then: reply) } else { send(reply) }
@@ -390,7 +397,8 @@ final class Lane: ChannelDuplexHandler {
         let bodyIsOpen: Bool
         switch phase {
         case .callBody, .controlBody, .idle: bodyIsOpen = true
-        case .call, .control, .dropBody, .lingering, .closed: bodyIsOpen = false
+        case .dropBody: bodyIsOpen = isInputBroken
+        case .call, .control, .lingering, .closed: bodyIsOpen = false
         }
         head = nil
         guard !closesAfterAnswer, !loop.drainState.isDraining else {
@@ -457,21 +465,26 @@ final class Lane: ChannelDuplexHandler {
 
     private func unreadable(_ error: HTTPParserError) {
         let refusal: GatewayError = error == .headerOverflow ? .headTooLarge : .malformedRequest(String(describing: error))
+        giveUpInput()
         switch phase {
-        case .callBody:
-            closesAfterAnswer = true
-            call?.refuse(refusal)
-        case .idle, .controlBody, .dropBody:
+        case .callBody: call?.refuse(refusal)
+        case .dropBody(let then): send(then)
+        case .idle, .controlBody:
             requestID = loop.makeRequestID()
             facts = facts ?? HeadFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
-            closesAfterAnswer = true
             phase = .controlBody
             send(.refusal(refusal, attempts: 0))
         case .call, .control:
             // What came behind the request in hand is broken; that one is answered, and then the connection ends.
-            closesAfterAnswer = true
+            break
         case .lingering, .closed: break
         }
+    }
+
+    /// The connection ends with the next answer, and the body, if one is coming, is not waited for.
+    func giveUpInput() {
+        closesAfterAnswer = true
+        isInputBroken = true
     }
 
     func closeIfIdle() {
@@ -503,13 +516,19 @@ final class Lane: ChannelDuplexHandler {
         case .callBody:
             tryBudget(now)
             if budgetWaitSince == nil, now - lastProgress > loop.options.bodyTimeout {
-                closesAfterAnswer = true
-                call?.refuse(.requestTimeout)
+                giveUpInput()
+                call?.bodyIsLate()
             } else {
                 call?.tick(now)
             }
-        case .controlBody, .dropBody:
-            if now - lastProgress > loop.options.bodyTimeout { context?.close(promise: nil) }
+        case .dropBody(let then):
+            guard now - lastProgress > loop.options.bodyTimeout else { return }
+            giveUpInput()
+            send(then)
+        case .controlBody:
+            guard now - lastProgress > loop.options.bodyTimeout else { return }
+            giveUpInput()
+            refuse(.requestTimeout)
         case .call: call?.tick(now)
         case .lingering(let until): if now > until { context?.close(promise: nil) }
         case .control, .closed: break

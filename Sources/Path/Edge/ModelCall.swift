@@ -124,9 +124,11 @@ final class ModelCall: UpstreamListener {
     func clientWritability(_ isWritable: Bool) { report(isWritable ? .clientWritable : .clientUnwritable) }
     func clientLeft() { report(.clientGone) }
     func drain() { report(.drain) }
+    func bodyIsLate() { report(.deadline) }
 
     func tick(_ now: NIODeadline) {
         if now - began > loop.options.totalTimeout {
+            if case .reading = walk.state { lane.giveUpInput() }
             report(.deadline)
             return
         }
