@@ -8,10 +8,11 @@ internal import Vocabulary
 package final class UpstreamCaller: UpstreamCalling {
     let shared: UpstreamShared
     private let loop: any EventLoop
-    private var idle: [ObjectIdentifier: [UpstreamConnection]] = [:]
+    private var pools: [ObjectIdentifier: ProviderPool] = [:]
+    /// The pool that was used last: most calls in a row go to the same provider.
+    private var lastPool: ProviderPool?
     private var idleCount = 0
     private var sweep: RepeatedTask?
-    private var permitsByProvider: [ObjectIdentifier: PermitPool] = [:]
     private var isShutDown = false
 
     /// Some servers close an idle connection after five seconds; one that is younger is most likely still open.
@@ -27,11 +28,12 @@ package final class UpstreamCaller: UpstreamCalling {
     }
 
     package func start(_ order: UpstreamOrder, for listener: any UpstreamListener) -> any UpstreamAttempt {
-        let permits = permits(of: order.provider)
+        let pool = pool(of: order.provider)
+        let permits = pool.permits
         let attempt = Attempt(order: order, listener: listener, permits: permits)
         if permits.takeNow() {
             attempt.permitGranted()
-            connect(attempt)
+            connect(attempt, pool)
             return attempt
         }
         let bound = NIOLoopBound((self, attempt), eventLoop: loop)
@@ -41,7 +43,7 @@ package final class UpstreamCaller: UpstreamCalling {
         }) {
         case .granted:
             attempt.permitGranted()
-            connect(attempt)
+            connect(attempt, pool)
         case .waiting(let ticket): attempt.queued(ticket: ticket)
         case .full: loop.assumeIsolated().execute { attempt.failed(.queueFull) }
         }
@@ -54,24 +56,24 @@ package final class UpstreamCaller: UpstreamCalling {
             return
         }
         attempt.permitGranted()
-        connect(attempt)
+        connect(attempt, pool(of: attempt.order.provider))
     }
 
-    private func permits(of provider: Provider) -> PermitPool {
+    private func pool(of provider: Provider) -> ProviderPool {
+        if let lastPool, lastPool.provider === provider { return lastPool }
         let key = ObjectIdentifier(provider)
-        if let known = permitsByProvider[key] { return known }
-        let permits = shared.permits(of: provider)
-        permitsByProvider[key] = permits
-        return permits
+        let pool = pools[key] ?? ProviderPool(provider: provider, permits: shared.permits(of: provider))
+        pools[key] = pool
+        lastPool = pool
+        return pool
     }
 
     // MARK: Connections
 
-    private func connect(_ attempt: Attempt) {
+    private func connect(_ attempt: Attempt, _ pool: ProviderPool) {
         let provider = attempt.order.provider
-        let key = ObjectIdentifier(provider)
         if !attempt.order.needsFreshConnection {
-            while let connection = idle[key]?.popLast() {
+            while let connection = pool.idle.popLast() {
                 idleCount -= 1
                 guard connection.isUsable, NIODeadline.now() - connection.idleSince < UpstreamCaller.idleMax else {
                     connection.abandon()
@@ -83,15 +85,14 @@ package final class UpstreamCaller: UpstreamCalling {
         }
         do {
             let tls = provider.isTLS ? try shared.tlsContext(of: provider) : nil
-            open(provider, tls: tls, for: attempt)
+            open(provider, pool, tls: tls, for: attempt)
         } catch {
             loop.assumeIsolated().execute { attempt.failed(.unreachable) }
         }
     }
 
-    private func open(_ provider: Provider, tls: NIOSSLContext?, for attempt: Attempt) {
-        let key = ObjectIdentifier(provider)
-        let bound = NIOLoopBound(self, eventLoop: loop)
+    private func open(_ provider: Provider, _ pool: ProviderPool, tls: NIOSSLContext?, for attempt: Attempt) {
+        let bound = NIOLoopBound((self, pool), eventLoop: loop)
         let host = provider.host
         ClientBootstrap(group: loop)
             .connectTimeout(.milliseconds(provider.timeouts.connectMilliseconds))
@@ -104,7 +105,8 @@ package final class UpstreamCaller: UpstreamCalling {
                         let name = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." } ? nil : host
                         try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
                     }
-                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(caller: bound.value, poolKey: key))
+                    let (caller, pool) = bound.value
+                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(caller: caller, pool: pool))
                 }
             }
             .connect(host: host, port: provider.port)
@@ -131,7 +133,7 @@ package final class UpstreamCaller: UpstreamCalling {
             return
         }
         connection.becameIdle()
-        idle[connection.poolKey, default: []].append(connection)
+        connection.pool.idle.append(connection)
         idleCount += 1
         if sweep == nil {
             let bound = NIOLoopBound(self, eventLoop: loop)
@@ -141,23 +143,22 @@ package final class UpstreamCaller: UpstreamCalling {
 
     /// A connection has ended by itself.
     func forget(_ connection: UpstreamConnection) {
-        guard let index = idle[connection.poolKey]?.firstIndex(where: { $0 === connection }) else { return }
-        idle[connection.poolKey]?.remove(at: index)
+        guard let index = connection.pool.idle.firstIndex(where: { $0 === connection }) else { return }
+        connection.pool.idle.remove(at: index)
         idleCount -= 1
     }
 
     private func sweepIdle() {
         let now = NIODeadline.now()
-        for (key, connections) in idle {
+        for pool in pools.values {
             // The oldest stand first, since the last one back is the first one out.
-            let stale = connections.prefix { now - $0.idleSince >= UpstreamCaller.idleMax }
+            let stale = pool.idle.prefix { now - $0.idleSince >= UpstreamCaller.idleMax }
             guard !stale.isEmpty else { continue }
-            idle[key]?.removeFirst(stale.count)
+            pool.idle.removeFirst(stale.count)
             idleCount -= stale.count
             for connection in stale { connection.abandon() }
         }
         if idleCount == 0 {
-            idle.removeAll()
             sweep?.cancel()
             sweep = nil
         }
@@ -168,8 +169,10 @@ package final class UpstreamCaller: UpstreamCalling {
         isShutDown = true
         sweep?.cancel()
         sweep = nil
-        for connections in idle.values { for connection in connections { connection.abandon() } }
-        idle.removeAll()
+        for pool in pools.values {
+            for connection in pool.idle { connection.abandon() }
+            pool.idle.removeAll()
+        }
         idleCount = 0
     }
 

@@ -9,8 +9,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     private let caller: UpstreamCaller
-    /// The provider's key in the pool.
-    let poolKey: ObjectIdentifier
+    /// Where the connection waits between calls.
+    let pool: ProviderPool
     let openedAt = NIODeadline.now()
     private(set) var idleSince = NIODeadline.now()
     private var parser = AnswerParser()
@@ -26,9 +26,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private static let quietMaxBytes = 64 * 1024
     private static let quietMax = TimeAmount.seconds(1)
 
-    init(caller: UpstreamCaller, poolKey: ObjectIdentifier) {
+    init(caller: UpstreamCaller, pool: ProviderPool) {
         self.caller = caller
-        self.poolKey = poolKey
+        self.pool = pool
     }
 
     var isUsable: Bool { context?.channel.isActive ?? false }

@@ -38,7 +38,10 @@ package struct CallMeters: Sendable {
     /// Seconds: our own part, which is expected far below a millisecond.
     package static let overheadBounds: [Double] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1]
 
-    package private(set) var series: [Labels: Series] = [:]
+    private var sums: [(labels: Labels, series: Series)] = []
+    private var places: [Labels: Int] = [:]
+    /// Where the last call was counted: the next one is most likely of the same kind, and comparing is cheaper than hashing.
+    private var lastPlace = 0
     package var activeCalls: Int64 = 0
     /// Refusals by code, unauthenticated ones included.
     package private(set) var refusals: [String: Int64] = [:]
@@ -47,16 +50,29 @@ package struct CallMeters: Sendable {
     /// Holds that were dropped instead of settled: faults of ours.
     package var holdsDropped: Int64 = 0
 
+    /// Every set of labels with its sums.
+    package var series: [(labels: Labels, series: Series)] { sums }
+
     package mutating func count(_ record: UsageRecord) {
-        var labels = Labels(
+        let labels = Labels(
             agent: record.agent, model: record.requestedModel, provider: record.provider, endpoint: record.endpoint,
             outcome: record.outcome, status: record.status)
-        if series[labels] == nil, series.count >= CallMeters.seriesMax {
+        if lastPlace >= sums.count || sums[lastPlace].labels != labels { lastPlace = place(of: labels) }
+        sums[lastPlace].series.add(record)
+    }
+
+    private mutating func place(of labels: Labels) -> Int {
+        if let known = places[labels] { return known }
+        var labels = labels
+        if sums.count >= CallMeters.seriesMax {
             labels.agent = "other"
             labels.model = "other"
             labels.provider = "other"
+            if let known = places[labels] { return known }
         }
-        series[labels, default: Series()].add(record)
+        sums.append((labels, Series()))
+        places[labels] = sums.count - 1
+        return sums.count - 1
     }
 
     package mutating func countRefusal(_ code: String, _ count: Int64) {

@@ -47,7 +47,8 @@ package struct Walk: Sendable, Hashable {
     package private(set) var candidate = 0
     private var candidateCount = 0
     private var hasRetried = false
-    private var isPaused = false
+    /// Whether the client takes bytes more slowly than they come. It can be so before this call has an answer, when the one before it was long.
+    private var clientIsSlow = false
     /// Whether the head of an answer has gone out.
     package private(set) var hasForwardedHead = false
     /// The provider being tried, for messages about its faults; the shell keeps it true.
@@ -80,6 +81,11 @@ package struct Walk: Sendable, Hashable {
     /// Takes an event and says what to do. An event that has no meaning in the present state, because it was already on its way when the
     /// state changed, asks for nothing.
     package mutating func handle(_ event: WalkEvent) -> WalkActions {
+        switch event {
+        case .clientUnwritable: return handleWritability(isSlow: true)
+        case .clientWritable: return handleWritability(isSlow: false)
+        default: break
+        }
         switch state {
         case .idle: handleIdle(event)
         case .reading: handleReading(event)
@@ -143,9 +149,8 @@ package struct Walk: Sendable, Hashable {
             state = .gathering(status: nil)
             return .none
         case .upstreamHead(.stream):
-            state = .streaming
-            hasForwardedHead = true
-            return WalkActions(.forwardHead)
+            // The pause stands first: what the head sets off may already end it.
+            return beginStreaming() ? WalkActions(.pauseUpstream, .forwardHead) : WalkActions(.forwardHead)
         case .upstreamHead(.error(let status)):
             if Walk.isWorthAnotherProvider(status: status), let next = nextCandidate(.status(status)) {
                 return WalkActions(.cancelUpstream, next)
@@ -161,9 +166,12 @@ package struct Walk: Sendable, Hashable {
         switch event {
         case .upstreamBytes: return WalkActions(.gather)
         case .answerTooLarge:
-            state = .streaming
-            hasForwardedHead = true
-            return WalkActions(.forwardHead, .forward)
+            guard status == nil else {
+                // An error of that size is no message for anybody, and passed on as it comes it would end as a success.
+                let next = attemptFailed(.invalid)
+                return WalkActions(.cancelUpstream, next.first, next.second)
+            }
+            return beginStreaming() ? WalkActions(.pauseUpstream, .forwardHead, .forward) : WalkActions(.forwardHead, .forward)
         case .upstreamEnd:
             state = .recording(.release)
             guard let status else { return WalkActions(.record(.success, nil)) }
@@ -221,6 +229,20 @@ package struct Walk: Sendable, Hashable {
 
     // MARK: The client has the head
 
+    /// The head goes out; says whether the provider has to wait for the client from the start.
+    private mutating func beginStreaming() -> Bool {
+        state = .streaming
+        hasForwardedHead = true
+        return clientIsSlow
+    }
+
+    private mutating func handleWritability(isSlow: Bool) -> WalkActions {
+        guard clientIsSlow != isSlow else { return .none }
+        clientIsSlow = isSlow
+        guard case .streaming = state else { return .none }
+        return WalkActions(isSlow ? .pauseUpstream : .resumeUpstream)
+    }
+
     private mutating func handleStreaming(_ event: WalkEvent) -> WalkActions {
         switch event {
         case .upstreamBytes: return WalkActions(.forward)
@@ -234,15 +256,8 @@ package struct Walk: Sendable, Hashable {
         case .deadline: return breakOff(.upstreamTimeout(provider: provider), outcome: .timeout, upstreamIsOver: false)
         case .drain: return breakOff(.draining, outcome: .drained, upstreamIsOver: false)
         case .clientGone: return stop(.nothing, .clientGone, nil)
-        case .clientUnwritable:
-            guard !isPaused else { return .none }
-            isPaused = true
-            return WalkActions(.pauseUpstream)
-        case .clientWritable:
-            guard isPaused else { return .none }
-            isPaused = false
-            return WalkActions(.resumeUpstream)
-        case .head, .body, .denied, .granted, .upstreamHead, .answerTooLarge, .journaled, .journalFailed: return .none
+        case .head, .body, .denied, .granted, .upstreamHead, .answerTooLarge, .journaled, .journalFailed, .clientUnwritable, .clientWritable:
+            return .none
         }
     }
 
