@@ -47,9 +47,9 @@ final class CallLog: CallLogging {
         [
             "request.id": "\(record.requestID)", "record.id": "\(record.id.text)", "endpoint": "\(record.endpoint.name)",
             "model": "\(record.requestedModel)", "provider": "\(record.provider)", "outcome": "\(record.outcome.name)",
-            "status": "\(record.status)", "error.code": "\(record.errorCode)", "caller.id": "\(record.keyID)", "tenant": "\(record.tenant)",
-            "latency.us": "\(record.latencyMicroseconds)", "attempts": "\(record.attempts)", "usage.input": "\(record.tokens.input)",
-            "usage.output": "\(record.tokens.output)", "cost.nano_usd": "\(record.cost.nanodollars)",
+            "status": .stringConvertible(record.status), "error.code": "\(record.errorCode)", "caller.id": "\(record.keyID)", "tenant": "\(record.tenant)",
+            "latency.us": .stringConvertible(record.latencyMicroseconds), "attempts": .stringConvertible(record.attempts), "usage.input": .stringConvertible(record.tokens.input),
+            "usage.output": .stringConvertible(record.tokens.output), "cost.nano_usd": .stringConvertible(record.cost.nanodollars),
         ]
     }
 }

@@ -36,17 +36,22 @@ struct EdgeService: Service {
                 try await Listener.bind(
                     host: settings.server.host, port: settings.server.port, group: parts.group, loops: LaneLoops(parts.publicLoops)))
         } catch {
-            throw GatewayStartError("cannot listen on \(settings.server.host):\(settings.server.port): \(error)")
+            throw cannotListen(settings.server.host, settings.server.port, error)
         }
         if let place = settings.server.privateListener {
             do {
                 listeners.append(
                     try await Listener.bind(host: place.host, port: place.port, group: parts.group, loops: LaneLoops(parts.privateLoops)))
             } catch {
-                throw GatewayStartError("cannot listen on \(place.host):\(place.port): \(error)")
+                throw cannotListen(place.host, place.port, error)
             }
         }
         return listeners
+    }
+
+    private func cannotListen(_ host: String, _ port: Int, _ error: any Error) -> GatewayStartError {
+        let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+        return GatewayStartError("cannot listen on \(host):\(port): \(reason)")
     }
 
     private func drain(_ listeners: [Listener]) async {

@@ -59,6 +59,8 @@ final class Lane: ChannelDuplexHandler {
     private var headBegan: NIODeadline?
     private var sawPart = false
     private var unwritableSince: NIODeadline?
+    /// What waited to be written at the last look.
+    private var unwrittenBytes = 0
     private var droppedBytes = 0
     private(set) var clientAddress = ""
     /// Grows with every request; answers of the control plane carry it.
@@ -502,7 +504,8 @@ final class Lane: ChannelDuplexHandler {
     // MARK: Timers
 
     func tick(_ now: NIODeadline) {
-        if let since = unwritableSince, now - since > loop.options.writeStall {
+        if isStalled(now) {
+            call?.clientStalled()
             context?.close(promise: nil)
             return
         }
@@ -533,6 +536,15 @@ final class Lane: ChannelDuplexHandler {
         case .lingering(let until): if now > until { context?.close(promise: nil) }
         case .control, .closed: break
         }
+    }
+
+    /// Whether the client has taken nothing for too long. One that takes little, but takes it, is only slow.
+    private func isStalled(_ now: NIODeadline) -> Bool {
+        guard let since = unwritableSince, let context else { return false }
+        let unwritten = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        if unwritten < unwrittenBytes { unwritableSince = now }
+        unwrittenBytes = unwritten
+        return now - since > loop.options.writeStall && unwritableSince == since
     }
 
     private func timeOutHead() {

@@ -22,6 +22,8 @@ package final class Listener: Sendable {
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // Not the megabytes that the kernel would grow to: a client that stops reading must be seen, and its stream paused, soon.
+            .childChannelOption(.socketOption(.so_sndbuf), value: 512 << 10)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10))
             .childChannelInitializer { channel in

@@ -21,7 +21,7 @@ extension ModelCall {
             id: loop.settler.nextRecordID(), startedAt: startedAt, requestID: requestID, endpoint: endpoint,
             isStream: request?.isStream ?? false, requestedModel: request?.model ?? "", tokens: tokens, latencyMicroseconds: latency,
             overheadMicroseconds: max(0, latency - waitedNanoseconds / 1000), attempts: Int64(walk.attempts), outcome: outcome,
-            status: Int64(status(outcome, error)), errorCode: error?.code ?? "", fallbackReason: fallbackReason,
+            status: Int64(status(outcome, error)), errorCode: error?.code ?? leaveReason, fallbackReason: fallbackReason,
             promptBytes: Int64(bodyBytes), clientAddress: lane.clientAddress, endUser: request?.endUser ?? "", session: facts.session,
             tags: facts.tags)
         if let principal {

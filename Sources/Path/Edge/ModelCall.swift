@@ -53,6 +53,8 @@ final class ModelCall: UpstreamListener {
     var gathered = ByteBuffer()
     var meter = OpenAIAnswerMeter()
     var fallbackReason = ""
+    /// Why a client counts as gone that has not left by itself.
+    var leaveReason = ""
     /// When the attempt in hand was ordered, and when its request went out.
     private var orderedAt = NIODeadline.now()
     private var sentAt: NIODeadline?
@@ -123,6 +125,13 @@ final class ModelCall: UpstreamListener {
 
     func clientWritability(_ isWritable: Bool) { report(isWritable ? .clientWritable : .clientUnwritable) }
     func clientLeft() { report(.clientGone) }
+
+    /// The client is there, but takes nothing.
+    func clientStalled() {
+        leaveReason = "client_stalled"
+        report(.clientGone)
+    }
+
     func drain() { report(.drain) }
     func bodyIsLate() { report(.deadline) }
 

@@ -25,7 +25,26 @@ struct JournalReader {
         var end: Int64
     }
 
-    mutating func next() -> Frame? {
+    /// A record that was not looked into.
+    struct UnreadFrame {
+        var end: Int64
+    }
+
+    /// Moves over the next record.
+    mutating func next() -> UnreadFrame? {
+        take() == nil ? nil : UnreadFrame(end: offset)
+    }
+
+    /// Reads the next record.
+    mutating func next(_ decoder: inout RecordDecoder) -> Frame? {
+        guard let payload = take() else { return nil }
+        return Frame(record: buffer.withUnsafeBytes { decoder.decode(UnsafeRawBufferPointer(rebasing: $0[payload])) }, end: offset)
+    }
+
+    /// Moves over the next record.
+    ///
+    /// - Returns: where it is in `buffer`.
+    private mutating func take() -> Range<Int>? {
         guard fill(JournalSegment.frameSize) else { return nil }
         let at = Int(offset - bufferStart)
         let (length, checksum) = buffer.withUnsafeBytes {
@@ -38,16 +57,12 @@ struct JournalReader {
         let whole = JournalSegment.frameSize + Int(length)
         guard fill(whole) else { return nil }
         let start = Int(offset - bufferStart) + JournalSegment.frameSize
-        let record: UsageRecord?? = buffer.withUnsafeBytes { bytes in
-            let payload = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(length)])
-            guard let base = payload.baseAddress,
-                cscan_crc32c(0, base.assumingMemoryBound(to: UInt8.self), payload.count) == checksum
-            else { return .none }
-            return .some(RecordCodec.decode(payload))
+        let isRight = buffer.withUnsafeBufferPointer { bytes in
+            bytes.baseAddress.map { cscan_crc32c(0, $0 + start, Int(length)) == checksum } ?? false
         }
-        guard case .some(let decoded) = record else { return nil }
+        guard isRight else { return nil }
         offset += Int64(whole)
-        return Frame(record: decoded, end: offset)
+        return start..<start + Int(length)
     }
 
     /// Makes sure that `count` bytes from `offset` on are in the buffer.
@@ -55,11 +70,10 @@ struct JournalReader {
         guard offset + Int64(count) <= limit else { return false }
         if offset + Int64(count) <= bufferStart + Int64(buffer.count) { return true }
         let size = Int(min(limit - offset, Int64(max(count, JournalReader.readSize))))
-        var fresh = [UInt8](repeating: 0, count: size)
-        let got = fresh.withUnsafeMutableBytes { segment.read(into: $0, at: offset) }
-        fresh.removeLast(size - got)
-        buffer = fresh
+        buffer = [UInt8](unsafeUninitializedCapacity: size) { bytes, got in
+            got = segment.read(into: UnsafeMutableRawBufferPointer(bytes), at: offset)
+        }
         bufferStart = offset
-        return got >= count
+        return buffer.count >= count
     }
 }

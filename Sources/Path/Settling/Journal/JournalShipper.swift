@@ -13,12 +13,15 @@ package final class JournalShipper: UsageShipping {
         var asOf = WallTime(microseconds: 0)
         var lastError: String?
         var rounds: UInt64 = 0
+        /// Segments with records that are not ours to read, of which the log has been told.
+        var segmentsWithUnread: Set<String> = []
     }
 
     private let journal: Journal
     private let store: any UsageStore
     private let logger: Logger
     private let state = Mutex(State())
+    private let decoder = Mutex(RecordDecoder())
     /// Rung to have a round begin at once.
     private let demand = Bell()
     /// Rung when a round has ended.
@@ -87,27 +90,12 @@ package final class JournalShipper: UsageShipping {
     }
 
     private func ship(_ segments: [(segment: JournalSegment, written: Int64)]) async throws(StoreError) {
-        var applied = try await appliedPositions()
+        let applied = try await appliedPositions()
+        var retired: [String] = []
         for (segment, written) in segments {
             let from = max(applied[segment.name] ?? 0, JournalSegment.headerSize)
-            var reader = JournalReader(segment: segment, from: from, upTo: written)
-            var batch: [UsageRecord] = []
-            var end = from
-            while let frame = reader.next() {
-                if let record = frame.record {
-                    batch.append(record)
-                } else {
-                    logger.error("journal record of a later version skipped", metadata: ["journal.segment": "\(segment.name)"])
-                }
-                end = frame.end
-                if batch.count >= JournalShipper.batchMax {
-                    try await store.apply(batch, replica: journal.replica, position: JournalPosition(segment: segment.name, offset: end))
-                    batch.removeAll(keepingCapacity: true)
-                }
-            }
-            if !batch.isEmpty {
-                try await store.apply(batch, replica: journal.replica, position: JournalPosition(segment: segment.name, offset: end))
-            }
+            guard from < written || segment.isSealed else { continue }
+            let end = try await ship(segment, from: from, upTo: written)
             if end < written {
                 // What `written` covers was whole when it was written: the disk has lost it since.
                 logger.error(
@@ -115,24 +103,80 @@ package final class JournalShipper: UsageShipping {
                 journal.setAside(segment)
                 continue
             }
-            applied[segment.name] = end
-            let position = end
-            state.withLock { $0.applied?[segment.name] = position }
+            state.withLock { $0.applied?[segment.name] = end }
             if segment.isSealed, segment.written == written {
                 journal.retire(segment)
-                try await store.forget(segments: [segment.name], replica: journal.replica)
-                state.withLock { _ = $0.applied?.removeValue(forKey: segment.name) }
+                retired.append(segment.name)
             }
         }
+        try await forget(retired)
+    }
+
+    /// Forgets how far segments are applied, if their files are gone for good: one that came back would be shipped a second time.
+    private func forget(_ segments: [String]) async throws(StoreError) {
+        guard !segments.isEmpty, syncDirectory(journal.options.directory) else { return }
+        let gone = segments.filter { access(journal.options.directory + "/" + $0, F_OK) != 0 && errno == ENOENT }
+        try await store.forget(segments: gone, replica: journal.replica)
+        state.withLock { state in
+            for segment in gone {
+                state.applied?.removeValue(forKey: segment)
+                state.segmentsWithUnread.remove(segment)
+            }
+        }
+    }
+
+    /// Ships a part of a segment, batch by batch.
+    ///
+    /// - Returns: how far its records are whole.
+    private func ship(_ segment: JournalSegment, from: Int64, upTo written: Int64) async throws(StoreError) -> Int64 {
+        var reader = JournalReader(segment: segment, from: from, upTo: written)
+        var end = from
+        while true {
+            let batch = read(&reader, of: segment)
+            guard let batchEnd = batch.end else { return end }
+            end = batchEnd
+            guard !batch.records.isEmpty else { continue }
+            try await store.apply(
+                batch.records, replica: journal.replica, position: JournalPosition(segment: segment.name, offset: end))
+        }
+    }
+
+    /// Reads up to ``batchMax`` records.
+    ///
+    /// - Returns: the records that are ours to read, and where the last one of all ends; `nil` when there was none.
+    private func read(_ reader: inout JournalReader, of segment: JournalSegment) -> (records: [UsageRecord], end: Int64?) {
+        var records: [UsageRecord] = []
+        var end: Int64?
+        var unread = 0
+        decoder.withLock { decoder in
+            while records.count + unread < JournalShipper.batchMax, let frame = reader.next(&decoder) {
+                if let record = frame.record { records.append(record) } else { unread += 1 }
+                end = frame.end
+            }
+        }
+        if unread > 0, state.withLock({ $0.segmentsWithUnread.insert(segment.name).inserted }) {
+            logger.error("journal records of a later version are skipped", metadata: ["journal.segment": "\(segment.name)"])
+        }
+        return (records, end)
     }
 
     private func appliedPositions() async throws(StoreError) -> [String: Int64] {
         if let known = state.withLock({ $0.applied }) { return known }
         let positions = try await store.positions(replica: journal.replica)
         let applied = Dictionary(positions.map { ($0.segment, $0.offset) }, uniquingKeysWith: { max($0, $1) })
+        // An earlier start may have ended between dropping a segment and forgetting it.
+        try await forget(positions.map(\.segment))
         state.withLock { $0.applied = applied }
         return applied
     }
+}
+
+/// Brings the names in a directory to the disk.
+private func syncDirectory(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return fsync(descriptor) == 0
 }
 
 /// Now, in UTC.

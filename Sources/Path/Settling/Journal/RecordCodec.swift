@@ -1,6 +1,6 @@
 package import Vocabulary
 
-/// The form of a usage record in the journal: fixed little-endian numbers, then texts with a two-byte length each.
+/// The form of a usage record in the journal: fixed little-endian numbers, then texts with a two-byte length each. ``RecordDecoder`` reads it.
 ///
 /// Texts that a client or a provider chose are cut at a limit, so that every record fits ``sizeMax`` and room for it can be promised before
 /// the call begins.
@@ -65,22 +65,8 @@ package enum RecordCodec {
 
     /// Reads a record; `nil` when the bytes are none, or of a later version.
     package static func decode(_ source: UnsafeRawBufferPointer) -> UsageRecord? {
-        var reader = RecordReader(source: source)
-        guard reader.take(UInt8.self) == version, let endpoint = reader.take(UInt8.self).flatMap(Endpoint.init(rawValue:)),
-            let outcome = reader.take(UInt8.self).flatMap(Outcome.init(rawValue:)), let flags = reader.take(UInt8.self),
-            let loop = reader.take(UInt16.self), let boot = reader.take(UInt64.self), let sequence = reader.take(UInt64.self),
-            let numbers = reader.numbers(13), let texts = reader.texts(textLimits.count), reader.isAtEnd
-        else { return nil }
-        return UsageRecord(
-            id: RecordID(boot: boot, loop: loop, sequence: sequence), count: numbers[0], startedAt: WallTime(microseconds: numbers[1]),
-            requestID: texts[0], tenant: texts[1], team: texts[2], agent: texts[3], user: texts[4], keyID: texts[5], endpoint: endpoint,
-            isStream: flags & 1 != 0, requestedModel: texts[6], servedModel: texts[7], provider: texts[8], deployment: texts[9],
-            tokens: TokenUsage(
-                input: numbers[2], cachedInput: numbers[3], output: numbers[4], reasoning: numbers[5], isEstimate: flags & 2 != 0),
-            cost: Money(nanodollars: numbers[6]), priceVersion: texts[10], priceIsKnown: flags & 4 != 0, latencyMicroseconds: numbers[7],
-            firstByteMicroseconds: numbers[8], overheadMicroseconds: numbers[9], attempts: numbers[10], outcome: outcome,
-            status: numbers[11], errorCode: texts[11], fallbackReason: texts[12], promptBytes: numbers[12], clientAddress: texts[13],
-            endUser: texts[14], session: texts[15], tags: texts[16])
+        var decoder = RecordDecoder()
+        return decoder.decode(source)
     }
 }
 
@@ -107,42 +93,5 @@ private struct RecordWriter {
             }
             position += count
         }
-    }
-}
-
-private struct RecordReader {
-    let source: UnsafeRawBufferPointer
-    var position = 0
-
-    init(source: UnsafeRawBufferPointer) { self.source = source }
-
-    var isAtEnd: Bool { position == source.count }
-
-    mutating func take<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Number? {
-        guard position + MemoryLayout<Number>.size <= source.count else { return nil }
-        let number = source.loadUnaligned(fromByteOffset: position, as: type)
-        position += MemoryLayout<Number>.size
-        return Number(littleEndian: number)
-    }
-
-    mutating func numbers(_ count: Int) -> [Int64]? {
-        var all: [Int64] = []
-        all.reserveCapacity(count)
-        for _ in 0..<count {
-            guard let number = take(Int64.self) else { return nil }
-            all.append(number)
-        }
-        return all
-    }
-
-    mutating func texts(_ count: Int) -> [String]? {
-        var all: [String] = []
-        all.reserveCapacity(count)
-        for _ in 0..<count {
-            guard let length = take(UInt16.self), position + Int(length) <= source.count else { return nil }
-            all.append(String(decoding: source[position..<position + Int(length)], as: UTF8.self))
-            position += Int(length)
-        }
-        return all
     }
 }
