@@ -65,8 +65,9 @@ package struct UsageTotals: Sendable, Hashable {
 package protocol UsageStore: Sendable {
     /// Takes records and the journal position that they reach to, in one transaction.
     ///
-    /// Exactly once: a record whose id is there already is left as it is. Records with `count` ≠ 1 or with `outcome == .refused` and an
-    /// empty `requestID` are aggregates: their count is added to the row of the same minute, key, address, endpoint and error code.
+    /// Exactly once: a call whose position is not beyond the one that is stored for its segment changes nothing. Records with `count` ≠ 1 or
+    /// with `outcome == .refused` and an empty `requestID` are aggregates: their count is added to the row of the same minute, key, address,
+    /// endpoint and error code, as long as all else that they say of the call's kind (status, tenant, model and so on) is the same too.
     ///
     /// - Parameter position: what is applied now; stored for `replica` in the same transaction.
     func apply(_ records: [UsageRecord], replica: String, position: JournalPosition) async throws(StoreError)

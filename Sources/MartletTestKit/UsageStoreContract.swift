@@ -8,31 +8,86 @@ package enum UsageStoreContract {
             try await store.apply([full], replica: "a", position: at(1))
             try expectEqual(try await store.rows(UsageFilter(), before: nil, limit: 10).map(\.record), [full], "rows")
         },
-        ContractCheck("a record is there once, however often it comes") { store in
-            try await store.apply([call(1), call(2)], replica: "a", position: at(1))
-            var changed = call(2)
-            changed.tenant = "other"
-            try await store.apply([changed, call(3), call(3)], replica: "b", position: at(1))
+        ContractCheck("a batch is there once, however often it comes") { store in
+            for _ in 0..<3 { try await store.apply([call(1), call(2)], replica: "a", position: at(1)) }
+            try await store.apply([call(3)], replica: "b", position: at(1))
             let records = try await store.rows(UsageFilter(), before: nil, limit: 10).map(\.record)
             try expectEqual(records, [call(3), call(2), call(1)], "rows")
         },
-        ContractCheck("old and new records may come in one batch, in any number") { store in
-            func later(_ number: Int) -> UsageRecord {
-                var record = call(number)
-                record.startedAt.microseconds += Int64(number) * 20_000_000
-                return record
+        ContractCheck("a batch may be of any size and of any mixture") { store in
+            var number = 0
+            var position: Int64 = 0
+            var expected: [UsageRecord] = []
+            for size in [1, 15, 16, 17, 40, 3] {
+                var batch = (0..<size).map { index in
+                    var record = call(number + index)
+                    record.startedAt.microseconds += Int64(number + index) * 20_000_000
+                    if index % 5 == 4 { record.status = 429 }
+                    return record
+                }
+                number += size
+                expected += batch
+                batch.insert(refusals(number, 3), at: size / 2)
+                position += 1
+                try await store.apply(batch, replica: "a", position: at(position))
             }
-            try await store.apply((1...20).map(later), replica: "a", position: at(1))
-            try await store.apply((11...60).map(later) + [later(55), refusals(1, 3)], replica: "b", position: at(1))
             var filter = UsageFilter()
             filter.keyID = "key_1"
-            let all = try await store.rows(filter, before: nil, limit: 100)
-            try expectEqual(all.map(\.record.id.sequence), (1...60).reversed(), "sequences")
+            try expectEqual(try await store.rows(filter, before: nil, limit: 100).map(\.record), expected.reversed(), "rows")
+            try expectEqual(try await store.totals(UsageFilter()).calls, Int64(number) + 18, "calls")
             for first in [5, 15, 30, 60] {
-                filter.from = later(first).startedAt
-                filter.until = WallTime(microseconds: later(first).startedAt.microseconds + 100_000_000)
-                let found = try await store.rows(filter, before: nil, limit: 100).map(\.record.id.sequence)
-                try expectEqual(found, (first...min(first + 4, 60)).reversed().map(UInt64.init), "sequences of a range of time")
+                filter.from = expected[first].startedAt
+                filter.until = WallTime(microseconds: expected[first].startedAt.microseconds + 100_000_000)
+                let found = try await store.rows(filter, before: nil, limit: 100).map(\.record)
+                try expectEqual(found, expected[first..<min(first + 5, number)].reversed(), "rows of a range of time")
+            }
+        },
+        ContractCheck("records with nothing in common keep what is theirs") { store in
+            let records = (1...40).map { number in
+                var record = call(number)
+                record.keyID = "key_\(number % 3)"
+                record.tags = number % 4 == 0 ? "tag \(number)" : ""
+                record.session = number % 5 == 0 ? "session \(number)" : ""
+                record.endUser = number % 7 == 0 ? String(repeating: "ü", count: 9_000) : ""
+                return record
+            }
+            try await store.apply(records, replica: "a", position: at(1))
+            try expectEqual(try await store.rows(UsageFilter(), before: nil, limit: 100).map(\.record), records.reversed(), "rows")
+        },
+        ContractCheck("a page of what is rare is found among many") { store in
+            let records = (1...4000).map { number in
+                var record = call(number)
+                if number % 400 == 7 { record.keyID = number % 800 == 7 ? "rare" : "rarer" }
+                if number % 1000 == 3 {
+                    record.provider = ""
+                    record.servedModel = ""
+                    record.requestedModel = "nowhere"
+                    record.tenant = "far"
+                }
+                if number == 12 { record.keyID = "once" }
+                return record
+            }
+            for start in stride(from: 0, to: records.count, by: 500) {
+                try await store.apply(Array(records[start..<start + 500]), replica: "a", position: at(Int64(start) + 1))
+            }
+            var filter = UsageFilter()
+            for change: (inout UsageFilter) -> Void in [
+                { $0.keyID = "rare" }, { $0.keyID = "once" }, { $0.keyID = "never" }, { $0.model = "nowhere" }, { $0.tenant = "far" },
+                { $0.from = WallTime(microseconds: epoch + 1000) }, { $0.requestID = "req-2003" },
+            ] {
+                change(&filter)
+                let expected = records.filter { matches($0, filter) }.reversed()
+                var seen: [UsageRecord] = []
+                var cursor: Int64?
+                while true {
+                    let page = try await store.rows(filter, before: cursor, limit: 3)
+                    guard let last = page.last else { break }
+                    seen += page.map(\.record)
+                    cursor = last.number
+                }
+                try expectEqual(seen, Array(expected), "rows of \(filter)")
+                try expectEqual(try await store.totals(filter), sums(Array(expected)), "totals of \(filter)")
+                if filter.from == nil { filter = UsageFilter() }
             }
         },
         ContractCheck("nothing is applied up to a position that is applied already") { store in
@@ -94,7 +149,7 @@ package enum UsageStoreContract {
             for start in stride(from: 0, to: records.count, by: 50) {
                 try await store.apply(Array(records[start..<start + 50]), replica: "a", position: at(Int64(start) + 1))
             }
-            var random = SplitMix(state: 7)
+            var random = SplitMix(seed: 7)
             for _ in 0..<300 {
                 let filter = anyFilter(&random)
                 let expected = records.filter { matches($0, filter) }
@@ -141,7 +196,7 @@ package enum UsageStoreContract {
         session: "s", tags: "🏷,b")
 
     private static func varied(_ number: Int) -> UsageRecord {
-        var random = SplitMix(state: UInt64(number))
+        var random = SplitMix(seed: UInt64(number))
         var record = call(number)
         record.startedAt.microseconds = epoch + Int64(number) * 7_000_000 + Int64(random.below(600)) * 1_000_000
         record.requestID = "req-\(random.below(100))"
@@ -154,7 +209,8 @@ package enum UsageStoreContract {
         record.isStream = random.below(2) == 0
         record.requestedModel = "model-\(random.below(3))"
         record.servedModel = "model-\(random.below(3))"
-        record.provider = ["sim", "other"][random.below(2)]
+        record.provider = ["sim", "other", ""][random.below(3)]
+        if record.provider.isEmpty { record.servedModel = "" }
         record.outcome = Outcome.allCases[random.below(3)]
         record.status = [200, 429, 500, 0][random.below(4)]
         record.tokens = TokenUsage(
@@ -174,7 +230,7 @@ package enum UsageStoreContract {
             case 3: filter.agent = ["", "coder"][random.below(2)]
             case 4: filter.user = ["ann", "nobody"][random.below(2)]
             case 5: filter.keyID = "key_\(random.below(4))"
-            case 6: filter.model = "model-\(random.below(4))"
+            case 6: filter.model = ["model-0", "model-1", "model-2", "model-3", ""][random.below(5)]
             case 7: filter.provider = "sim"
             case 8: filter.endpoint = Endpoint.allCases[random.below(3)]
             case 9: filter.outcome = Outcome.allCases[random.below(4)]
@@ -215,14 +271,6 @@ package enum UsageStoreContract {
     }
 }
 
-/// Sebastiano Vigna's SplitMix64: the same numbers for the same seed, everywhere.
-struct SplitMix {
-    var state: UInt64
-
-    mutating func below(_ bound: Int) -> Int {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return Int((mixed ^ (mixed >> 31)) % UInt64(bound))
-    }
+extension SplitMix {
+    fileprivate mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }

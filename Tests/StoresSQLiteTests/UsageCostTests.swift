@@ -55,7 +55,10 @@ import Vocabulary
         let plan = try await store.pagePlan(filter, before: 1000)
         #expect(!plan.isEmpty)
         for step in plan {
-            #expect(step.hasPrefix("SEARCH usage USING"), "\(name): \(step)")
+            // The dimensions are few; a row finds its own by number.
+            if step == "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)" { continue }
+            if step == "SEARCH u USING INTEGER PRIMARY KEY (rowid=?)" { continue }
+            #expect(step.hasPrefix("SEARCH u USING"), "\(name): \(step)")
             #expect(step.contains("rowid>? AND rowid<?"), "\(name): \(step)")
         }
     }

@@ -39,6 +39,17 @@ struct RawStatement {
             })
     }
 
+    /// Binds text that SQLite does not copy: it stays valid until the statement is run and its bindings are cleared.
+    func bind(borrowed text: UnsafeBufferPointer<CChar>, at index: Int32) throws {
+        try check(sqlite3_bind_text(statement, index, text.baseAddress, Int32(clamping: text.count), nil))
+    }
+
+    /// Makes every binding NULL.
+    func clearBindings() {
+        // Never fails; see its documentation.
+        _ = sqlite3_clear_bindings(statement)
+    }
+
     func bind(_ value: [UInt8], at index: Int32) throws {
         try check(sqlite3_bind_blob(statement, index, value, Int32(clamping: value.count), transient))
     }

@@ -1,16 +1,22 @@
 package import Contracts
 import GRDB
 import GRDBSQLite
+import Synchronization
 package import Vocabulary
 
 extension SQLiteStore: UsageStore {
     package func apply(_ records: [UsageRecord], replica: String, position: JournalPosition) async throws(StoreError) {
-        try await write { database in
-            guard try advance(to: position, replica: replica, on: database) else { return }
-            var inserter = try UsageInserter(database)
-            try inserter.insert(records)
-            try widen(inserter.minutes, on: database)
-        }
+        try await write(
+            { database in
+                guard try advance(to: position, replica: replica, on: database) else { return }
+                try self.dimensions.withLock { dimensions in
+                    try dimensions.begin(database)
+                    var inserter = try UsageInserter(database)
+                    try inserter.insert(records, dimensions: &dimensions)
+                    try widen(inserter.minutes, on: database)
+                }
+            },
+            onFailure: { self.dimensions.withLock { $0.forget() } })
     }
 
     package func positions(replica: String) async throws(StoreError) -> [JournalPosition] {
@@ -38,15 +44,7 @@ extension SQLiteStore: UsageStore {
         guard limit > 0 else { return [] }
         return try await read { database in
             guard let numbers = try numbers(filter, before: before, on: database) else { return [] }
-            let query = UsageQuery(filter, numbers: numbers)
-            var found: [UsageRow] = []
-            for branch in query.branches {
-                let statement = try RawStatement(pageSQL(branch), on: database, isCached: false)
-                try statement.bind(Int64(limit), at: try statement.bind(branch.values))
-                found += try statement.rows(UsageColumns.row)
-            }
-            if query.branches.count > 1 { found.sort { $0.number > $1.number } }
-            return Array(found.prefix(limit))
+            return try UsagePager(UsageQuery(filter), on: database).page(numbers, limit: limit)
         }
     }
 
@@ -54,15 +52,15 @@ extension SQLiteStore: UsageStore {
         try await read { database in
             var totals = UsageTotals(calls: 0, tokens: TokenUsage(), cost: .zero)
             guard let numbers = try numbers(filter, before: nil, on: database) else { return totals }
-            for branch in UsageQuery(filter, numbers: numbers).branches {
+            for source in try totalsSources(UsageQuery(filter), numbers, on: database) {
                 let statement = try RawStatement(
                     """
-                    SELECT coalesce(sum(count), 0), coalesce(sum(input_tokens), 0), coalesce(sum(cached_input_tokens), 0),
-                        coalesce(sum(output_tokens), 0), coalesce(sum(reasoning_tokens), 0), coalesce(max(is_estimate), 0),
-                        coalesce(sum(cost_nanodollars), 0)
-                    FROM \(branch.from) \(branch.whereClause)
+                    SELECT coalesce(sum(u.count), 0), coalesce(sum(u.input_tokens), 0), coalesce(sum(u.cached_input_tokens), 0),
+                        coalesce(sum(u.output_tokens), 0), coalesce(sum(u.reasoning_tokens), 0), coalesce(max(u.is_estimate), 0),
+                        coalesce(sum(u.cost_nanodollars), 0)
+                    \(source.sql)
                     """, on: database, isCached: false)
-                try statement.bind(branch.values)
+                try statement.bind(source.values)
                 for sums in try statement.rows({ row in (0..<7).map { row.integer($0) } }) {
                     totals.calls += sums[0]
                     totals.tokens.input += sums[1]
@@ -80,18 +78,28 @@ extension SQLiteStore: UsageStore {
     /// How SQLite would find a page of the filter, in the words of `EXPLAIN QUERY PLAN`; for tests and for whoever asks why a page is slow.
     package func pagePlan(_ filter: UsageFilter, before: Int64? = nil) async throws(StoreError) -> [String] {
         try await read { database in
-            let query = UsageQuery(filter, numbers: try numbers(filter, before: before, on: database))
-            return try query.branches.flatMap { branch in
-                let statement = try RawStatement("EXPLAIN QUERY PLAN " + pageSQL(branch), on: database, isCached: false)
-                try statement.bind(1, at: try statement.bind(branch.values))
+            let numbers = try numbers(filter, before: before, on: database) ?? 1...1
+            return try UsagePager(UsageQuery(filter), on: database).statements(numbers).flatMap { sql, values in
+                let statement = try RawStatement("EXPLAIN QUERY PLAN " + sql, on: database, isCached: false)
+                try statement.bind(values)
                 return try statement.rows { $0.text(3) }
             }
         }
     }
 }
 
-private func pageSQL(_ branch: UsageQuery.Branch) -> String {
-    "SELECT \(UsageColumns.selected) FROM \(branch.from) \(branch.whereClause) ORDER BY number DESC LIMIT ?"
+/// What to sum over; no row is in two of them.
+private func totalsSources(
+    _ query: UsageQuery, _ numbers: ClosedRange<Int64>, on database: Database
+) throws -> [UsageQuery.Source] {
+    if query.hasRequestID { return [query.ofRequest(numbers)] }
+    guard query.hasDimension else { return [query.walk(numbers)] }
+    let dimensions = query.dimensions
+    let count = try RawStatement("SELECT count(*), (SELECT count(*) FROM usage_dimensions) \(dimensions.sql)", on: database, isCached: false)
+    try count.bind(dimensions.values)
+    // To read a row in its turn costs about half of finding it through an index.
+    if try count.rows({ $0.integer(0) * 2 >= $0.integer(1) }) == [true] { return [query.walk(numbers)] }
+    return [query.ofDimensions(numbers)] + (query.unserved(numbers).map { [$0] } ?? [])
 }
 
 /// Notes that a replica's segment is applied up to a position.

@@ -1,6 +1,7 @@
 package import Contracts
 import Foundation
 import GRDB
+import Synchronization
 
 /// Keys and usage in one SQLite file.
 ///
@@ -11,6 +12,8 @@ package final class SQLiteStore: Sendable {
     package static let busyMilliseconds = 250
 
     private let pool: DatabasePool
+    /// Only the writer's queue takes it.
+    let dimensions = Mutex(UsageDimensions())
 
     private init(pool: DatabasePool) {
         self.pool = pool
@@ -76,9 +79,26 @@ package final class SQLiteStore: Sendable {
     }
 
     /// Runs in one transaction that is on disk when this returns, or has not happened.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws(StoreError) -> Value {
+    ///
+    /// - Parameter onFailure: run before any other write when the transaction has not happened.
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value, onFailure: @escaping @Sendable () -> Void = {}
+    ) async throws(StoreError) -> Value {
         do {
-            return try await pool.write { database in try body(database) }
+            return try await pool.writeWithoutTransaction { database in
+                do {
+                    var value: Value?
+                    try database.inTransaction(.immediate) {
+                        value = try body(database)
+                        return .commit
+                    }
+                    guard let value else { throw StoreError.unavailable("the transaction did not run") }
+                    return value
+                } catch {
+                    onFailure()
+                    throw error
+                }
+            }
         } catch {
             throw StoreError(error)
         }

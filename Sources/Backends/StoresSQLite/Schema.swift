@@ -42,7 +42,7 @@ package enum Schema {
     /// The step at index n leads from version n to n + 1. A step that was released is never changed.
     private static let steps: [(forward: String, back: String)] = [
         (forward: keys, back: "DROP TABLE api_keys; DROP TABLE changes;"),
-        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
+        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_dimensions; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
     ]
 
     /// Triggers count the changes, so that changes by other programs are seen too and usage does not drown them.
@@ -77,18 +77,18 @@ package enum Schema {
         END;
         """
 
-    /// Every index ends in the row number, as all of SQLite's do: a page of any one filter is a range of its index, newest first.
+    /// What many rows have in common stands once, in `usage_dimensions`: a row names it by a number, and a reader first finds the few dimensions
+    /// that match and then their rows. Dimensions are never changed nor deleted.
     ///
-    /// Nobody pages through the rows without a team, agent or user by that, and where these are not used their indexes cost nothing.
+    /// Every index ends in the row number, as all of SQLite's do: the rows of one dimension are a range of `usage_dimension`, newest first.
+    /// A model that was never served is the client's own invention and stands with its row, lest a client fill the dimensions; so do the texts
+    /// that clients say of themselves, which are NULL when there are none. No index guards the identity of records: they come exactly once
+    /// because how far the journal is applied is part of the same transaction.
+    ///
     /// `usage_minutes` turns a range of time into a range of numbers: which rows the calls that started in a minute lie between.
     private static let usage = """
-        CREATE TABLE usage (
-            number INTEGER PRIMARY KEY,
-            id TEXT NOT NULL UNIQUE,
-            is_aggregate INTEGER NOT NULL,
-            count INTEGER NOT NULL,
-            started_at INTEGER NOT NULL,
-            request_id TEXT NOT NULL,
+        CREATE TABLE usage_dimensions (
+            id INTEGER PRIMARY KEY,
             tenant TEXT NOT NULL,
             team TEXT NOT NULL,
             agent TEXT NOT NULL,
@@ -100,42 +100,46 @@ package enum Schema {
             served_model TEXT NOT NULL,
             provider TEXT NOT NULL,
             deployment TEXT NOT NULL,
+            price_version TEXT NOT NULL,
+            price_is_known INTEGER NOT NULL,
+            outcome INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            error_code TEXT NOT NULL,
+            fallback_reason TEXT NOT NULL,
+            UNIQUE (key_id, served_model, requested_model, status, outcome, endpoint, is_stream, error_code, provider, deployment,
+                price_version, price_is_known, fallback_reason, tenant, team, agent, user)
+        ) STRICT;
+        CREATE TABLE usage (
+            number INTEGER PRIMARY KEY,
+            dimension INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            request_id TEXT NOT NULL,
+            boot INTEGER NOT NULL,
+            loop INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
             input_tokens INTEGER NOT NULL,
             cached_input_tokens INTEGER NOT NULL,
             output_tokens INTEGER NOT NULL,
             reasoning_tokens INTEGER NOT NULL,
             is_estimate INTEGER NOT NULL,
             cost_nanodollars INTEGER NOT NULL,
-            price_version TEXT NOT NULL,
-            price_is_known INTEGER NOT NULL,
             latency_microseconds INTEGER NOT NULL,
             first_byte_microseconds INTEGER NOT NULL,
             overhead_microseconds INTEGER NOT NULL,
             attempts INTEGER NOT NULL,
-            outcome INTEGER NOT NULL,
-            status INTEGER NOT NULL,
-            error_code TEXT NOT NULL,
-            fallback_reason TEXT NOT NULL,
             prompt_bytes INTEGER NOT NULL,
             client_address TEXT NOT NULL,
-            end_user TEXT NOT NULL,
-            session TEXT NOT NULL,
-            tags TEXT NOT NULL
+            unserved_model TEXT,
+            end_user TEXT,
+            session TEXT,
+            tags TEXT,
+            is_aggregate INTEGER NOT NULL,
+            count INTEGER NOT NULL
         ) STRICT;
-        CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, key_id, client_address, endpoint, error_code) WHERE is_aggregate = 1;
+        CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, dimension, client_address) WHERE is_aggregate = 1;
+        CREATE INDEX usage_dimension ON usage (dimension);
         CREATE INDEX usage_request_id ON usage (request_id);
-        CREATE INDEX usage_tenant ON usage (tenant);
-        CREATE INDEX usage_team ON usage (team) WHERE team <> '';
-        CREATE INDEX usage_agent ON usage (agent) WHERE agent <> '';
-        CREATE INDEX usage_user ON usage (user) WHERE user <> '';
-        CREATE INDEX usage_key_id ON usage (key_id);
-        CREATE INDEX usage_requested_model ON usage (requested_model);
-        CREATE INDEX usage_served_model ON usage (served_model) WHERE served_model <> requested_model;
-        CREATE INDEX usage_provider ON usage (provider);
-        CREATE INDEX usage_endpoint ON usage (endpoint);
-        CREATE INDEX usage_outcome ON usage (outcome);
-        CREATE INDEX usage_status ON usage (status);
-        CREATE INDEX usage_is_stream ON usage (is_stream);
+        CREATE INDEX usage_unserved_model ON usage (unserved_model) WHERE unserved_model IS NOT NULL;
         CREATE TABLE usage_minutes (
             minute INTEGER PRIMARY KEY,
             first_number INTEGER NOT NULL,

@@ -1,11 +1,9 @@
 import Contracts
 import Vocabulary
 
-/// The statements that find the rows of a filter.
+/// A filter as conditions on `usage_dimensions d` and on `usage u`, and the statements that find its rows.
 ///
-/// Each names its index: SQLite, which knows nothing of our data, would choose among them by chance. A statement reads a range of one index
-/// in the order of the answer, so a page costs what it returns, as long as the other conditions of the filter do not exclude most of
-/// that range.
+/// Each statement names its index: SQLite, which knows nothing of our data, would choose among them by chance.
 struct UsageQuery {
     enum Value {
         case text(String)
@@ -17,69 +15,114 @@ struct UsageQuery {
         var values: [Value]
     }
 
-    /// Several, when one index cannot serve the filter; no row is in two of them.
-    struct Branch {
-        var index: String?
+    /// A part of a SELECT from FROM on. SQLite takes the tables of a CROSS JOIN in the order in which they stand.
+    struct Source {
+        var from: String
         var conditions: [Condition]
 
-        var from: String { "usage " + (index.map { "INDEXED BY \($0)" } ?? "NOT INDEXED") }
-        var whereClause: String { conditions.isEmpty ? "" : "WHERE " + conditions.map(\.sql).joined(separator: " AND ") }
+        var sql: String { "FROM \(from)" + (conditions.isEmpty ? "" : " WHERE " + conditions.map(\.sql).joined(separator: " AND ")) }
         var values: [Value] { conditions.flatMap(\.values) }
     }
 
-    private(set) var branches: [Branch]
+    private let requestID: String?
+    private let model: String?
+    /// What the dimension must be, but for its model.
+    private let dimension: [Condition]
+    /// When the call must have started.
+    private let time: [Condition]
 
-    /// - Parameter numbers: the rows to look among, from ``UsageFilter/from`` and ``UsageFilter/until`` or a cursor.
-    init(_ filter: UsageFilter, numbers: ClosedRange<Int64>?) {
-        // Ordered by how few rows one value usually has.
-        var indexed: [(index: String, condition: Condition)] = []
+    init(_ filter: UsageFilter) {
+        requestID = filter.requestID
+        model = filter.model
+        var dimension: [Condition] = []
         func equal(_ column: String, _ value: Value?) {
-            if let value { indexed.append(("usage_" + column, Condition(sql: "\(column) = ?", values: [value]))) }
+            if let value { dimension.append(Condition(sql: "d.\(column) = ?", values: [value])) }
         }
-        equal("request_id", filter.requestID.map(Value.text))
-        equal("key_id", filter.keyID.map(Value.text))
-        var others: [Condition] = []
-        for (column, value) in [("user", filter.user), ("agent", filter.agent), ("team", filter.team)] {
-            guard let value else { continue }
-            if value.isEmpty {
-                others.append(Condition(sql: "\(column) = ''", values: []))
-            } else {
-                // The second half lets SQLite use an index that leaves the empty ones out.
-                indexed.append(("usage_" + column, Condition(sql: "\(column) = ? AND \(column) <> ''", values: [.text(value)])))
-            }
-        }
-        if filter.outcome != .success { equal("outcome", filter.outcome.map { .integer(Int64($0.rawValue)) }) }
-        if filter.status != 200 { equal("status", filter.status.map(Value.integer)) }
-        let modelRank = indexed.count
         equal("tenant", filter.tenant.map(Value.text))
+        equal("team", filter.team.map(Value.text))
+        equal("agent", filter.agent.map(Value.text))
+        equal("user", filter.user.map(Value.text))
+        equal("key_id", filter.keyID.map(Value.text))
         equal("provider", filter.provider.map(Value.text))
         equal("endpoint", filter.endpoint.map { .integer(Int64($0.rawValue)) })
+        equal("outcome", filter.outcome.map { .integer(Int64($0.rawValue)) })
+        equal("status", filter.status.map(Value.integer))
         equal("is_stream", filter.isStream.map { .integer($0 ? 1 : 0) })
-        if filter.outcome == .success { equal("outcome", .integer(Int64(Outcome.success.rawValue))) }
-        if filter.status == 200 { equal("status", .integer(200)) }
+        self.dimension = dimension
+        var time: [Condition] = []
+        if let from = filter.from { time.append(Condition(sql: "u.started_at >= ?", values: [.integer(from.microseconds)])) }
+        if let until = filter.until { time.append(Condition(sql: "u.started_at < ?", values: [.integer(until.microseconds)])) }
+        self.time = time
+    }
 
-        others = indexed.map(\.condition) + others
-        if let from = filter.from { others.append(Condition(sql: "started_at >= ?", values: [.integer(from.microseconds)])) }
-        if let until = filter.until { others.append(Condition(sql: "started_at < ?", values: [.integer(until.microseconds)])) }
-        if let numbers {
-            others.append(Condition(sql: "number BETWEEN ? AND ?", values: [.integer(numbers.lowerBound), .integer(numbers.upperBound)]))
+    /// Whether rows are found by their request id, of which there are few.
+    var hasRequestID: Bool { requestID != nil }
+    /// Whether only some dimensions match.
+    var hasDimension: Bool { !dimension.isEmpty || model != nil }
+
+    /// All rows, in the order of their numbers.
+    func walk(_ numbers: ClosedRange<Int64>) -> Source {
+        Source(from: "usage u NOT INDEXED CROSS JOIN usage_dimensions d ON d.id = u.dimension", conditions: rest(numbers))
+    }
+
+    /// The rows with the request id.
+    func ofRequest(_ numbers: ClosedRange<Int64>) -> Source {
+        Source(
+            from: "usage u INDEXED BY usage_request_id CROSS JOIN usage_dimensions d ON d.id = u.dimension",
+            conditions: [Condition(sql: "u.request_id = ?", values: [.text(requestID ?? "")])] + rest(numbers))
+    }
+
+    /// The dimensions that match.
+    var dimensions: Source {
+        var conditions = dimension
+        if let model { conditions.append(Condition(sql: "(d.requested_model = ? OR d.served_model = ?)", values: [.text(model), .text(model)])) }
+        return Source(from: "usage_dimensions d", conditions: conditions)
+    }
+
+    /// The rows of the dimensions that match, dimension by dimension.
+    func ofDimensions(_ numbers: ClosedRange<Int64>) -> Source {
+        Source(
+            from: "usage_dimensions d NOT INDEXED CROSS JOIN usage u INDEXED BY usage_dimension ON u.dimension = d.id",
+            conditions: dimensions.conditions + [among(numbers)] + time)
+    }
+
+    /// The rows of one dimension, whose id is to be bound first.
+    static func ofDimension(_ id: Int64, _ numbers: ClosedRange<Int64>) -> Source {
+        Source(
+            from: "usage u INDEXED BY usage_dimension",
+            conditions: [Condition(sql: "u.dimension = ?", values: [.integer(id)]), among(numbers)])
+    }
+
+    /// The rows that asked for the model and did not get it; `nil` when no model is wanted. They are in no dimension of that model.
+    func unserved(_ numbers: ClosedRange<Int64>) -> Source? {
+        guard let model else { return nil }
+        return Source(
+            from: "usage u INDEXED BY usage_unserved_model CROSS JOIN usage_dimensions d ON d.id = u.dimension",
+            conditions: [Condition(sql: "u.unserved_model = ?", values: [.text(model)]), among(numbers)] + dimension + time)
+    }
+
+    /// One row, if it is of the right time.
+    func row(_ number: Int64) -> Source {
+        Source(
+            from: "usage u NOT INDEXED CROSS JOIN usage_dimensions d ON d.id = u.dimension",
+            conditions: [Condition(sql: "u.number = ?", values: [.integer(number)])] + time)
+    }
+
+    private func rest(_ numbers: ClosedRange<Int64>) -> [Condition] {
+        var conditions = dimension + time + [among(numbers)]
+        if let model {
+            conditions.append(
+                Condition(
+                    sql: "(d.requested_model = ? OR d.served_model = ? OR u.unserved_model = ?)",
+                    values: [.text(model), .text(model), .text(model)]))
         }
-        guard let model = filter.model else {
-            branches = [Branch(index: indexed.first?.index, conditions: others)]
-            return
-        }
-        guard modelRank == 0 else {
-            let either = Condition(sql: "(requested_model = ? OR served_model = ?)", values: [.text(model), .text(model)])
-            branches = [Branch(index: indexed.first?.index, conditions: others + [either])]
-            return
-        }
-        branches = [
-            Branch(
-                index: "usage_requested_model", conditions: [Condition(sql: "requested_model = ?", values: [.text(model)])] + others),
-            Branch(
-                index: "usage_served_model",
-                conditions: [Condition(sql: "served_model = ? AND served_model <> requested_model", values: [.text(model)])] + others),
-        ]
+        return conditions
+    }
+
+    private func among(_ numbers: ClosedRange<Int64>) -> Condition { UsageQuery.among(numbers) }
+
+    private static func among(_ numbers: ClosedRange<Int64>) -> Condition {
+        Condition(sql: "u.number BETWEEN ? AND ?", values: [.integer(numbers.lowerBound), .integer(numbers.upperBound)])
     }
 }
 
