@@ -115,7 +115,10 @@ package final class JournalShipper: UsageShipping {
     /// Forgets how far segments are applied, if their files are gone for good: one that came back would be shipped a second time.
     private func forget(_ segments: [String]) async throws(StoreError) {
         guard !segments.isEmpty, syncDirectory(journal.options.directory) else { return }
-        let gone = segments.filter { access(journal.options.directory + "/" + $0, F_OK) != 0 && errno == ENOENT }
+        // One that was set aside as damaged may be put back by a person.
+        let gone = segments.filter { name in
+            ["", ".corrupt"].allSatisfy { access(journal.options.directory + "/" + name + $0, F_OK) != 0 && errno == ENOENT }
+        }
         try await store.forget(segments: gone, replica: journal.replica)
         state.withLock { state in
             for segment in gone {
