@@ -28,7 +28,7 @@ extension Money {
         guard let mantissa = parts.first, !mantissa.isEmpty else { return nil }
         var exponent = 0
         if parts.count == 2 {
-            guard let read = Int(parts[1]), abs(read) <= 18 else { return nil }
+            guard let read = Int(parts[1]), (-18...18).contains(read) else { return nil }
             exponent = read
         }
         let pieces = mantissa.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)

@@ -14,10 +14,8 @@ package struct WallTime: Sendable, Hashable, Comparable {
 extension WallTime {
     /// `2026-11-21T01:24:04.123456Z`, the form of RFC 3339.
     package var rfc3339: String {
-        let secondsFloor = microseconds >= 0 ? microseconds / 1_000_000 : -((-microseconds + 999_999) / 1_000_000)
-        let fraction = microseconds - secondsFloor * 1_000_000
-        let days = secondsFloor >= 0 ? secondsFloor / 86_400 : -((-secondsFloor + 86_399) / 86_400)
-        let second = secondsFloor - days * 86_400
+        let (seconds, fraction) = floorDivided(microseconds, 1_000_000)
+        let (days, second) = floorDivided(seconds, 86_400)
         let date = CivilDate(daysSinceEpoch: days)
         return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))"
             + "T\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(fraction, 6))Z"
@@ -68,8 +66,9 @@ extension WallTime {
 
     private static func unixSeconds(_ bytes: [UInt8]) -> WallTime? {
         let pieces = bytes.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-        guard let whole = pieces.first, (5...11).contains(whole.count), let seconds = Int64(String(decoding: whole, as: UTF8.self)), seconds >= 0
-        else { return nil }
+        guard let whole = pieces.first, (5...11).contains(whole.count) else { return nil }
+        var digits = DigitReader(bytes: Array(whole))
+        guard let seconds = digits.number(whole.count) else { return nil }
         var fraction: Int64 = 0
         if pieces.count == 2 {
             var reader = DigitReader(bytes: Array(pieces[1]))
@@ -78,6 +77,12 @@ extension WallTime {
         }
         return WallTime(microseconds: seconds * 1_000_000 + fraction)
     }
+}
+
+/// Divides towards negative infinity, so that the rest is never negative.
+private func floorDivided(_ value: Int64, _ divisor: Int64) -> (quotient: Int64, rest: Int64) {
+    let (quotient, rest) = value.quotientAndRemainder(dividingBy: divisor)
+    return rest < 0 ? (quotient - 1, rest + divisor) : (quotient, rest)
 }
 
 private func padded(_ value: Int64, _ width: Int) -> String {
