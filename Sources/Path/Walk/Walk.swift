@@ -86,7 +86,7 @@ package struct Walk: Sendable, Hashable {
         case .clientWritable: return handleWritability(isSlow: false)
         default: break
         }
-        switch state {
+        return switch state {
         case .idle: handleIdle(event)
         case .reading: handleReading(event)
         case .asking: handleAsking(event)
