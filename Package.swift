@@ -105,6 +105,7 @@ let package = Package(
         tests("Walk", ["Walk", "Vocabulary"]),
         tests("Simulation", ["Walk", "Contracts", "Vocabulary", "MartletTestKit"]),
         tests("Dialects", ["Dialects", "Vocabulary", "MartletTestKit", nio]),
+        tests("Settling", ["Settling", "Vocabulary", "Contracts", "MartletTestKit", nioLocks, logging]),
         tests("StoresSQLite", ["StoresSQLite", "MartletTestKit", "Vocabulary", "Contracts"]),
         .target(name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson")]),

@@ -111,6 +111,14 @@ struct Monitor {
         }
     }
 
+    /// What must be true when an event has been dealt with.
+    mutating func settled(after event: WalkEvent) {
+        switch event {
+        case .deadline, .drain, .clientGone: require(!begun || records == 1, "nothing goes on after the deadline, the drain, or without its client")
+        default: break
+        }
+    }
+
     /// What must be true when the schedule is over.
     mutating func finish(_ keeper: CountingKeeper, granted: Bool, walkAttempts: Int) {
         require(records == (begun ? 1 : 0), "every call that was read or denied is recorded exactly once")

@@ -24,7 +24,6 @@ final class Schedule {
     private var hold: Hold?
     private var wasGranted = false
     private var trace: [String] = []
-    private var heard: [WalkEvent] = []
 
     // The world around the walk.
     private var clientHasSent = 0
@@ -112,9 +111,9 @@ final class Schedule {
     private func report(_ event: WalkEvent) {
         trace.append("→ \(event)")
         monitor.happened(event)
-        heard.append(event)
         let before = walk.hasForwardedHead
-        guard let bent = flaw.map({ $0.bend(event, trace: heard) }) ?? event else { return }
+        defer { monitor.settled(after: event) }
+        guard let bent = flaw.map({ $0.bend(event) }) ?? event else { return }
         var actions = walk.handle(bent).list
         if let flaw { actions = flaw.bend(actions, on: event, hasForwarded: before) }
         for action in actions {

@@ -83,7 +83,7 @@ enum Flaw: String, CaseIterable, Sendable {
     case releasesWhatIsNotWhole
 
     /// Bends what the walk hears.
-    func bend(_ event: WalkEvent, trace: [WalkEvent]) -> WalkEvent? {
+    func bend(_ event: WalkEvent) -> WalkEvent? {
         switch self {
         case .doesNotHearThatTheClientLeft where event == .clientGone: nil
         case .ignoresTheDeadline where event == .deadline: nil
