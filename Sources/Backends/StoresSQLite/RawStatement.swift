@@ -44,6 +44,11 @@ struct RawStatement {
         try check(sqlite3_bind_text(statement, index, text.baseAddress, Int32(clamping: text.count), nil))
     }
 
+    /// Binds bytes that SQLite does not copy, as ``bind(borrowed:at:)`` does.
+    func bind(borrowed bytes: UnsafeRawBufferPointer, at index: Int32) throws {
+        try check(sqlite3_bind_blob(statement, index, bytes.baseAddress, Int32(clamping: bytes.count), nil))
+    }
+
     /// Makes every binding NULL.
     func clearBindings() {
         // Never fails; see its documentation.

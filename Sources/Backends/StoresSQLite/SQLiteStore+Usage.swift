@@ -13,6 +13,7 @@ extension SQLiteStore: UsageStore {
                     try dimensions.begin(database)
                     var inserter = try UsageInserter(database)
                     try inserter.insert(records, dimensions: &dimensions)
+                    inserter.close()
                     try widen(inserter.minutes, on: database)
                 }
             },
@@ -52,14 +53,16 @@ extension SQLiteStore: UsageStore {
         try await read { database in
             var totals = UsageTotals(calls: 0, tokens: TokenUsage(), cost: .zero)
             guard let numbers = try numbers(filter, before: nil, on: database) else { return totals }
-            for source in try totalsSources(UsageQuery(filter), numbers, on: database) {
-                let statement = try RawStatement(
-                    """
-                    SELECT coalesce(sum(u.count), 0), coalesce(sum(u.input_tokens), 0), coalesce(sum(u.cached_input_tokens), 0),
-                        coalesce(sum(u.output_tokens), 0), coalesce(sum(u.reasoning_tokens), 0), coalesce(max(u.is_estimate), 0),
-                        coalesce(sum(u.cost_nanodollars), 0)
-                    \(source.sql)
-                    """, on: database, isCached: false)
+            let query = UsageQuery(filter)
+            let whole = query.hasRequestID ? query.ofRequest(numbers) : query.walk(numbers)
+            let statement = try RawStatement(
+                """
+                SELECT coalesce(sum(coalesce(u.count, 1)), 0), coalesce(sum(u.input_tokens), 0), coalesce(sum(u.cached_input_tokens), 0),
+                    coalesce(sum(u.output_tokens), 0), coalesce(sum(u.reasoning_tokens), 0), coalesce(max(u.is_estimate), 0),
+                    coalesce(sum(u.cost_nanodollars), 0)
+                \(whole.sql)
+                """, on: database, isCached: false)
+            func add(_ source: UsageQuery.Source) throws {
                 try statement.bind(source.values)
                 for sums in try statement.rows({ row in (0..<7).map { row.integer($0) } }) {
                     totals.calls += sums[0]
@@ -69,6 +72,14 @@ extension SQLiteStore: UsageStore {
                     totals.tokens.reasoning += sums[4]
                     totals.tokens.isEstimate = totals.tokens.isEstimate || sums[5] != 0
                     totals.cost = totals.cost + Money(nanodollars: sums[6])
+                }
+            }
+            if query.hasRequestID || !query.hasDimension {
+                try add(whole)
+            } else {
+                try UsagePager(query, on: database).eachPart(numbers) { part in
+                    try add(query.walk(part))
+                    return true
                 }
             }
             return totals
@@ -86,20 +97,6 @@ extension SQLiteStore: UsageStore {
             }
         }
     }
-}
-
-/// What to sum over; no row is in two of them.
-private func totalsSources(
-    _ query: UsageQuery, _ numbers: ClosedRange<Int64>, on database: Database
-) throws -> [UsageQuery.Source] {
-    if query.hasRequestID { return [query.ofRequest(numbers)] }
-    guard query.hasDimension else { return [query.walk(numbers)] }
-    let dimensions = query.dimensions
-    let count = try RawStatement("SELECT count(*), (SELECT count(*) FROM usage_dimensions) \(dimensions.sql)", on: database, isCached: false)
-    try count.bind(dimensions.values)
-    // To read a row in its turn costs about half of finding it through an index.
-    if try count.rows({ $0.integer(0) * 2 >= $0.integer(1) }) == [true] { return [query.walk(numbers)] }
-    return [query.ofDimensions(numbers)] + (query.unserved(numbers).map { [$0] } ?? [])
 }
 
 /// Notes that a replica's segment is applied up to a position.

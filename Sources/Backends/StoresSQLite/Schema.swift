@@ -42,7 +42,7 @@ package enum Schema {
     /// The step at index n leads from version n to n + 1. A step that was released is never changed.
     private static let steps: [(forward: String, back: String)] = [
         (forward: keys, back: "DROP TABLE api_keys; DROP TABLE changes;"),
-        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_dimensions; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
+        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_dimensions; DROP TABLE usage_spans; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
     ]
 
     /// Triggers count the changes, so that changes by other programs are seen too and usage does not drown them.
@@ -80,10 +80,12 @@ package enum Schema {
     /// What many rows have in common stands once, in `usage_dimensions`: a row names it by a number, and a reader first finds the few dimensions
     /// that match and then their rows. Dimensions are never changed nor deleted.
     ///
-    /// Every index ends in the row number, as all of SQLite's do: the rows of one dimension are a range of `usage_dimension`, newest first.
+    /// `usage_spans` tells in which spans of 256 row numbers a dimension has rows: an index with an entry a row would cost far more to write
+    /// than a span does to read. `number` is given in the order of insertion, so newest rows have the greatest.
+    ///
     /// A model that was never served is the client's own invention and stands with its row, lest a client fill the dimensions; so do the texts
-    /// that clients say of themselves, which are NULL when there are none. No index guards the identity of records: they come exactly once
-    /// because how far the journal is applied is part of the same transaction.
+    /// that clients say of themselves. These are NULL when there are none, and `count` is NULL for a call and not for an aggregate. No index
+    /// guards the identity of records: they come exactly once because how far the journal is applied is part of the same transaction.
     ///
     /// `usage_minutes` turns a range of time into a range of numbers: which rows the calls that started in a minute lie between.
     private static let usage = """
@@ -114,9 +116,7 @@ package enum Schema {
             dimension INTEGER NOT NULL,
             started_at INTEGER NOT NULL,
             request_id TEXT NOT NULL,
-            boot INTEGER NOT NULL,
-            loop INTEGER NOT NULL,
-            sequence INTEGER NOT NULL,
+            record_id BLOB NOT NULL,
             input_tokens INTEGER NOT NULL,
             cached_input_tokens INTEGER NOT NULL,
             output_tokens INTEGER NOT NULL,
@@ -133,13 +133,16 @@ package enum Schema {
             end_user TEXT,
             session TEXT,
             tags TEXT,
-            is_aggregate INTEGER NOT NULL,
-            count INTEGER NOT NULL
+            count INTEGER
         ) STRICT;
-        CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, dimension, client_address) WHERE is_aggregate = 1;
-        CREATE INDEX usage_dimension ON usage (dimension);
+        CREATE UNIQUE INDEX usage_aggregate ON usage (started_at, dimension, client_address) WHERE count IS NOT NULL;
         CREATE INDEX usage_request_id ON usage (request_id);
         CREATE INDEX usage_unserved_model ON usage (unserved_model) WHERE unserved_model IS NOT NULL;
+        CREATE TABLE usage_spans (
+            dimension INTEGER NOT NULL,
+            span INTEGER NOT NULL,
+            PRIMARY KEY (dimension, span)
+        ) STRICT, WITHOUT ROWID;
         CREATE TABLE usage_minutes (
             minute INTEGER PRIMARY KEY,
             first_number INTEGER NOT NULL,

@@ -4,7 +4,7 @@ import Vocabulary
 /// The columns of a usage record: its own in `usage`, and those that it shares in `usage_dimensions`.
 enum UsageColumns {
     private static let own = [
-        "number", "boot", "loop", "sequence", "count", "started_at", "request_id", "input_tokens", "cached_input_tokens", "output_tokens",
+        "number", "record_id", "count", "started_at", "request_id", "input_tokens", "cached_input_tokens", "output_tokens",
         "reasoning_tokens", "is_estimate", "cost_nanodollars", "latency_microseconds", "first_byte_microseconds", "overhead_microseconds",
         "attempts", "prompt_bytes", "client_address", "end_user", "session", "tags",
     ]
@@ -20,24 +20,26 @@ enum UsageColumns {
     /// Reads a row of ``selected``.
     static func row(_ row: RawStatement) throws -> UsageRow {
         let number = row.integer(0)
-        guard let loop = UInt16(exactly: row.integer(2)), let endpoint = UInt8(exactly: row.integer(28)).flatMap(Endpoint.init(rawValue:)),
-            let outcome = UInt8(exactly: row.integer(35)).flatMap(Outcome.init(rawValue:))
+        guard let id = RecordID(bytes: row.blob(1)), let endpoint = UInt8(exactly: row.integer(26)).flatMap(Endpoint.init(rawValue:)),
+            let outcome = UInt8(exactly: row.integer(33)).flatMap(Outcome.init(rawValue:))
         else { throw StoreError.corrupt("the usage row \(number) is not readable") }
         let tokens = TokenUsage(
-            input: row.integer(7), cachedInput: row.integer(8), output: row.integer(9), reasoning: row.integer(10),
-            isEstimate: row.integer(11) != 0)
+            input: row.integer(5), cachedInput: row.integer(6), output: row.integer(7), reasoning: row.integer(8),
+            isEstimate: row.integer(9) != 0)
         let record = UsageRecord(
-            id: RecordID(boot: UInt64(bitPattern: row.integer(1)), loop: loop, sequence: UInt64(bitPattern: row.integer(3))),
-            count: row.integer(4), startedAt: WallTime(microseconds: row.integer(5)), requestID: row.text(6), tenant: row.text(23),
-            team: row.text(24), agent: row.text(25), user: row.text(26), keyID: row.text(27), endpoint: endpoint,
-            isStream: row.integer(29) != 0, requestedModel: row.text(22), servedModel: row.text(30), provider: row.text(31),
-            deployment: row.text(32), tokens: tokens, cost: Money(nanodollars: row.integer(12)), priceVersion: row.text(33),
-            priceIsKnown: row.integer(34) != 0, latencyMicroseconds: row.integer(13), firstByteMicroseconds: row.integer(14),
-            overheadMicroseconds: row.integer(15), attempts: row.integer(16), outcome: outcome, status: row.integer(36),
-            errorCode: row.text(37), fallbackReason: row.text(38), promptBytes: row.integer(17), clientAddress: row.text(18),
-            endUser: row.text(19), session: row.text(20), tags: row.text(21))
+            id: id, count: row.optionalInteger(2) ?? 1, startedAt: WallTime(microseconds: row.integer(3)), requestID: row.text(4),
+            tenant: row.text(21), team: row.text(22), agent: row.text(23), user: row.text(24), keyID: row.text(25), endpoint: endpoint,
+            isStream: row.integer(27) != 0, requestedModel: row.text(20), servedModel: row.text(28), provider: row.text(29),
+            deployment: row.text(30), tokens: tokens, cost: Money(nanodollars: row.integer(10)), priceVersion: row.text(31),
+            priceIsKnown: row.integer(32) != 0, latencyMicroseconds: row.integer(11), firstByteMicroseconds: row.integer(12),
+            overheadMicroseconds: row.integer(13), attempts: row.integer(14), outcome: outcome, status: row.integer(34),
+            errorCode: row.text(35), fallbackReason: row.text(36), promptBytes: row.integer(15), clientAddress: row.text(16),
+            endUser: row.text(17), session: row.text(18), tags: row.text(19))
         return UsageRow(number: number, record: record)
     }
+
+    /// How many row numbers a span has, as a power of two.
+    static let spanBits: Int64 = 8
 
     static let minuteMicroseconds: Int64 = 60_000_000
 
@@ -48,10 +50,37 @@ enum UsageColumns {
     }
 }
 
-extension UsageRecord {
+/// Of a record by its address: to copy one for such a question retains all its texts.
+extension UnsafePointer<UsageRecord> {
     /// Whether it stands for several calls, or for a refused one of whom nobody knows.
-    var isAggregate: Bool { count != 1 || (outcome == .refused && requestID.isEmpty) }
+    var isAggregate: Bool { pointee.count != 1 || (pointee.outcome == .refused && pointee.requestID.isEmpty) }
 
     /// Whether the requested model was never served, which lets a client make up as many as it likes.
-    var isModelUnserved: Bool { provider.isEmpty && servedModel.isEmpty }
+    var isModelUnserved: Bool { pointee.provider.isEmpty && pointee.servedModel.isEmpty }
+
+    /// Whether it has nothing that most calls lack.
+    var isPlain: Bool { pointee.endUser.isEmpty && pointee.session.isEmpty && pointee.tags.isEmpty && !isModelUnserved }
+}
+
+extension RecordID {
+    /// The size of the form in `record_id`, in bytes.
+    static let bytesCount = 18
+
+    /// Writes the boot, the loop and the sequence, each with its greatest byte first.
+    func write(to target: UnsafeMutableRawBufferPointer) {
+        target.storeBytes(of: boot.bigEndian, as: UInt64.self)
+        target.storeBytes(of: loop.bigEndian, toByteOffset: 8, as: UInt16.self)
+        target.storeBytes(of: sequence.bigEndian, toByteOffset: 10, as: UInt64.self)
+    }
+
+    /// Reads what ``write(to:)`` wrote.
+    fileprivate init?(bytes: [UInt8]) {
+        guard bytes.count == RecordID.bytesCount else { return nil }
+        self = bytes.withUnsafeBytes { source in
+            RecordID(
+                boot: UInt64(bigEndian: source.loadUnaligned(as: UInt64.self)),
+                loop: UInt16(bigEndian: source.loadUnaligned(fromByteOffset: 8, as: UInt16.self)),
+                sequence: UInt64(bigEndian: source.loadUnaligned(fromByteOffset: 10, as: UInt64.self)))
+        }
+    }
 }

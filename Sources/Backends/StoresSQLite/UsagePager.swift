@@ -1,18 +1,16 @@
 import Contracts
 import GRDB
 
-/// Reads a page of the rows of a query, newest first, at a cost that depends on the page and on how many dimensions match, not on how many
-/// rows there are.
+/// Reads the rows of a query, newest first.
 ///
-/// First it walks back over a limited number of rows, which finds whatever is frequent. What is still missing it takes from the
-/// rows of each matching dimension, always the newest one of all.
+/// A page costs what it returns and how many dimensions match, not how many rows there are: it is looked for in the spans in which the
+/// dimensions have rows, and these are asked for window by window, each four times as wide as the one before.
 struct UsagePager {
     private let query: UsageQuery
     private let database: Database
 
-    /// How many rows are looked at for each that is wanted before the dimensions are asked.
-    private static let walkFactor: Int64 = 4
-    private static let walkMin: Int64 = 512
+    /// How many spans the first window has.
+    private static let windowMin: Int64 = 64
 
     init(_ query: UsageQuery, on database: Database) {
         self.query = query
@@ -22,112 +20,83 @@ struct UsagePager {
     func page(_ numbers: ClosedRange<Int64>, limit: Int) throws -> [UsageRow] {
         if query.hasRequestID { return try rows(query.ofRequest(numbers), limit: limit) }
         guard query.hasDimension else { return try rows(query.walk(numbers), limit: limit) }
-        guard let (walk, older) = try split(numbers, limit: limit) else { return [] }
-        var found = try rows(query.walk(walk), limit: limit)
-        if let older, found.count < limit { found += try merge(older, limit: limit - found.count) }
+        let statement = try RawStatement(UsagePager.sql(query.walk(numbers)), on: database, isCached: false)
+        var found: [UsageRow] = []
+        try eachPart(numbers) { part in
+            try statement.bind(Int64(limit - found.count), at: try statement.bind(query.walk(part).values))
+            found += try statement.rows(UsageColumns.row)
+            return found.count < limit
+        }
         return found
+    }
+
+    /// Calls the body with ranges of numbers that hold all rows of the query, newest first, until it returns false.
+    func eachPart(_ numbers: ClosedRange<Int64>, _ body: (ClosedRange<Int64>) throws -> Bool) throws {
+        let newest = try RawStatement("SELECT max(number) FROM usage", on: database).rows { $0.integer(0) }.first ?? 0
+        var end = min(numbers.upperBound, newest)
+        var width = UsagePager.windowMin
+        while end >= numbers.lowerBound {
+            let last = end >> UsageColumns.spanBits
+            let first = max(last - width + 1, numbers.lowerBound >> UsageColumns.spanBits)
+            for spans in runs(of: try spans(first...last)) {
+                let start = spans.lowerBound << UsageColumns.spanBits
+                let part = start...((spans.upperBound + 1) << UsageColumns.spanBits) - 1
+                guard try !part.overlaps(numbers) || body(part.clamped(to: numbers)) else { return }
+            }
+            end = (first << UsageColumns.spanBits) - 1
+            width *= 4
+        }
+    }
+
+    /// Joins falling spans that follow each other.
+    private func runs(of spans: [Int64]) -> [ClosedRange<Int64>] {
+        var runs: [ClosedRange<Int64>] = []
+        for span in spans {
+            if let run = runs.last, run.lowerBound == span + 1 {
+                runs[runs.count - 1] = span...run.upperBound
+            } else {
+                runs.append(span...span)
+            }
+        }
+        return runs
+    }
+
+    /// The spans in which there may be rows of the query, newest first.
+    private func spans(_ range: ClosedRange<Int64>) throws -> [Int64] {
+        var spans: Set<Int64> = []
+        for (sql, values) in spanStatements(range) {
+            let statement = try RawStatement(sql, on: database, isCached: false)
+            try statement.bind(values)
+            spans.formUnion(try statement.rows { $0.integer(0) })
+        }
+        return spans.sorted(by: >)
+    }
+
+    private func spanStatements(_ range: ClosedRange<Int64>) -> [(sql: String, values: [UsageQuery.Value])] {
+        let ofDimensions = query.spansOfDimensions(range)
+        var statements = [("SELECT s.span " + ofDimensions.sql, ofDimensions.values)]
+        let first = range.lowerBound << UsageColumns.spanBits
+        let last = ((range.upperBound + 1) << UsageColumns.spanBits) - 1
+        if let unserved = query.unserved(first...last) {
+            statements.append(("SELECT u.number >> \(UsageColumns.spanBits) " + unserved.sql, unserved.values))
+        }
+        return statements
     }
 
     /// The statements of a page and what is bound to them, for `EXPLAIN QUERY PLAN`.
     func statements(_ numbers: ClosedRange<Int64>) -> [(sql: String, values: [UsageQuery.Value])] {
-        func page(_ source: UsageQuery.Source) -> (sql: String, values: [UsageQuery.Value]) {
-            (UsagePager.pageSQL(source), source.values + [.integer(1)])
-        }
-        if query.hasRequestID { return [page(query.ofRequest(numbers))] }
-        guard query.hasDimension else { return [page(query.walk(numbers))] }
-        let numbered = [UsageQuery.ofDimension(1, numbers)] + (query.unserved(numbers).map { [$0] } ?? [])
-        return [page(query.walk(numbers)), (UsagePager.rowSQL(query.row(1)), query.row(1).values)] + numbered.map { (UsagePager.numberSQL($0), $0.values) }
+        let source = query.hasRequestID ? query.ofRequest(numbers) : query.walk(numbers)
+        let page = (UsagePager.sql(source), source.values + [.integer(1)])
+        return query.hasDimension && !query.hasRequestID ? [page] + spanStatements(0...1) : [page]
     }
 
-    private static func pageSQL(_ source: UsageQuery.Source) -> String {
+    private static func sql(_ source: UsageQuery.Source) -> String {
         "SELECT \(UsageColumns.selected) \(source.sql) ORDER BY u.number DESC LIMIT ?"
     }
 
-    private static func rowSQL(_ source: UsageQuery.Source) -> String {
-        "SELECT \(UsageColumns.selected) \(source.sql)"
-    }
-
-    private static func numberSQL(_ source: UsageQuery.Source) -> String {
-        "SELECT u.number \(source.sql) ORDER BY u.number DESC LIMIT 1"
-    }
-
     private func rows(_ source: UsageQuery.Source, limit: Int) throws -> [UsageRow] {
-        let statement = try RawStatement(UsagePager.pageSQL(source), on: database, isCached: false)
+        let statement = try RawStatement(UsagePager.sql(source), on: database, isCached: false)
         try statement.bind(Int64(limit), at: try statement.bind(source.values))
         return try statement.rows(UsageColumns.row)
-    }
-
-    /// Divides numbers into the newest ones, to be walked over, and the others. `nil` when there are no rows.
-    private func split(_ numbers: ClosedRange<Int64>, limit: Int) throws -> (walk: ClosedRange<Int64>, older: ClosedRange<Int64>?)? {
-        let newest = try RawStatement("SELECT max(number) FROM usage", on: database).rows { $0.integer(0) }.first ?? 0
-        let last = min(numbers.upperBound, newest)
-        guard last >= numbers.lowerBound else { return nil }
-        let count = max(UsagePager.walkMin, Int64(clamping: limit).multipliedReportingOverflow(by: UsagePager.walkFactor).partialValue)
-        guard last - numbers.lowerBound >= count else { return (numbers.lowerBound...last, nil) }
-        return (last - count + 1...last, numbers.lowerBound...last - count)
-    }
-
-    /// Rows whose numbers come one at a time, falling.
-    fileprivate struct Stream {
-        let statement: RawStatement
-        let source: (ClosedRange<Int64>) -> UsageQuery.Source
-        /// The next row's.
-        var number: Int64
-
-        /// Moves to the newest row below `end`; `nil` when there is none.
-        func next(_ first: Int64, below end: Int64) throws -> Stream? {
-            guard first < end else { return nil }
-            try statement.bind(source(first...end - 1).values)
-            guard let number = try statement.rows({ $0.integer(0) }).first else { return nil }
-            return Stream(statement: statement, source: source, number: number)
-        }
-    }
-
-    private func merge(_ numbers: ClosedRange<Int64>, limit: Int) throws -> [UsageRow] {
-        // Rising by number, so that the newest row is the last one's.
-        var streams = try streams(numbers).sorted { $0.number < $1.number }
-        let row = try RawStatement(UsagePager.rowSQL(query.row(0)), on: database, isCached: false)
-        var found: [UsageRow] = []
-        while found.count < limit, let newest = streams.popLast() {
-            try row.bind(query.row(newest.number).values)
-            found += try row.rows(UsageColumns.row)
-            guard let next = try newest.next(numbers.lowerBound, below: newest.number) else { continue }
-            streams.insert(next, at: streams.partition(below: next.number))
-        }
-        return found
-    }
-
-    private func streams(_ numbers: ClosedRange<Int64>) throws -> [Stream] {
-        let end = numbers.upperBound + 1
-        let dimensions = query.dimensions
-        let select = try RawStatement("SELECT d.id " + dimensions.sql, on: database, isCached: false)
-        try select.bind(dimensions.values)
-        let ofDimension = try RawStatement(UsagePager.numberSQL(UsageQuery.ofDimension(0, numbers)), on: database)
-        var streams = try select.rows { row in
-            let id = row.integer(0)
-            return try Stream(statement: ofDimension, source: { UsageQuery.ofDimension(id, $0) }, number: end)
-                .next(numbers.lowerBound, below: end)
-        }.compactMap(\.self)
-        if let unserved = query.unserved(numbers) {
-            let statement = try RawStatement(UsagePager.numberSQL(unserved), on: database, isCached: false)
-            let source: (ClosedRange<Int64>) -> UsageQuery.Source = { query.unserved($0) ?? unserved }
-            if let stream = try Stream(statement: statement, source: source, number: end).next(numbers.lowerBound, below: end) {
-                streams.append(stream)
-            }
-        }
-        return streams
-    }
-}
-
-extension [UsagePager.Stream] {
-    /// Where a number belongs in streams that rise.
-    fileprivate func partition(below number: Int64) -> Int {
-        var low = startIndex
-        var high = endIndex
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle].number < number { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }

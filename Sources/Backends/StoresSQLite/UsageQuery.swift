@@ -72,40 +72,20 @@ struct UsageQuery {
             conditions: [Condition(sql: "u.request_id = ?", values: [.text(requestID ?? "")])] + rest(numbers))
     }
 
-    /// The dimensions that match.
-    var dimensions: Source {
+    /// Spans in which dimensions that match have rows; one may come several times.
+    func spansOfDimensions(_ spans: ClosedRange<Int64>) -> Source {
         var conditions = dimension
         if let model { conditions.append(Condition(sql: "(d.requested_model = ? OR d.served_model = ?)", values: [.text(model), .text(model)])) }
-        return Source(from: "usage_dimensions d", conditions: conditions)
+        conditions.append(Condition(sql: "s.span BETWEEN ? AND ?", values: [.integer(spans.lowerBound), .integer(spans.upperBound)]))
+        return Source(from: "usage_dimensions d NOT INDEXED CROSS JOIN usage_spans s ON s.dimension = d.id", conditions: conditions)
     }
 
-    /// The rows of the dimensions that match, dimension by dimension.
-    func ofDimensions(_ numbers: ClosedRange<Int64>) -> Source {
-        Source(
-            from: "usage_dimensions d NOT INDEXED CROSS JOIN usage u INDEXED BY usage_dimension ON u.dimension = d.id",
-            conditions: dimensions.conditions + [among(numbers)] + time)
-    }
-
-    /// The rows of one dimension, whose id is to be bound first.
-    static func ofDimension(_ id: Int64, _ numbers: ClosedRange<Int64>) -> Source {
-        Source(
-            from: "usage u INDEXED BY usage_dimension",
-            conditions: [Condition(sql: "u.dimension = ?", values: [.integer(id)]), among(numbers)])
-    }
-
-    /// The rows that asked for the model and did not get it; `nil` when no model is wanted. They are in no dimension of that model.
+    /// The rows that asked for the model and did not get it, which are in no dimension of that model; `nil` when no model is wanted.
     func unserved(_ numbers: ClosedRange<Int64>) -> Source? {
         guard let model else { return nil }
         return Source(
-            from: "usage u INDEXED BY usage_unserved_model CROSS JOIN usage_dimensions d ON d.id = u.dimension",
-            conditions: [Condition(sql: "u.unserved_model = ?", values: [.text(model)]), among(numbers)] + dimension + time)
-    }
-
-    /// One row, if it is of the right time.
-    func row(_ number: Int64) -> Source {
-        Source(
-            from: "usage u NOT INDEXED CROSS JOIN usage_dimensions d ON d.id = u.dimension",
-            conditions: [Condition(sql: "u.number = ?", values: [.integer(number)])] + time)
+            from: "usage u INDEXED BY usage_unserved_model",
+            conditions: [Condition(sql: "u.unserved_model = ?", values: [.text(model)]), among(numbers)])
     }
 
     private func rest(_ numbers: ClosedRange<Int64>) -> [Condition] {
@@ -119,9 +99,7 @@ struct UsageQuery {
         return conditions
     }
 
-    private func among(_ numbers: ClosedRange<Int64>) -> Condition { UsageQuery.among(numbers) }
-
-    private static func among(_ numbers: ClosedRange<Int64>) -> Condition {
+    private func among(_ numbers: ClosedRange<Int64>) -> Condition {
         Condition(sql: "u.number BETWEEN ? AND ?", values: [.integer(numbers.lowerBound), .integer(numbers.upperBound)])
     }
 }
