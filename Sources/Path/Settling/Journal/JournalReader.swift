@@ -11,6 +11,8 @@ struct JournalReader {
     private var bufferStart: Int64
 
     private static let readSize = 256 * 1024
+    /// Of a small record with its frame, in bytes.
+    private static let typicalSize = 200
 
     init(segment: JournalSegment, from: Int64, upTo limit: Int64) {
         self.segment = segment
@@ -19,26 +21,27 @@ struct JournalReader {
         bufferStart = from
     }
 
-    /// A record and where it ends in the file. `record` is `nil` for one of a later version: it is whole, but not ours to read.
+    /// A record that is whole.
     struct Frame {
-        var record: UsageRecord?
+        /// Where it ends in the file.
         var end: Int64
     }
 
-    /// A record that was not looked into.
-    struct UnreadFrame {
-        var end: Int64
+    /// About how many records are left, and rather too many; at most `most`.
+    func countEstimate(upTo most: Int) -> Int {
+        min(most, Int(limit - offset) / JournalReader.typicalSize)
     }
 
     /// Moves over the next record.
-    mutating func next() -> UnreadFrame? {
-        take() == nil ? nil : UnreadFrame(end: offset)
+    mutating func next() -> Frame? {
+        take() == nil ? nil : Frame(end: offset)
     }
 
-    /// Reads the next record.
-    mutating func next(_ decoder: inout RecordDecoder) -> Frame? {
+    /// Reads the next record; one of a later version is whole, but not ours to read, and is not added.
+    mutating func next(_ decoder: inout RecordDecoder, into records: inout [UsageRecord]) -> Frame? {
         guard let payload = take() else { return nil }
-        return Frame(record: buffer.withUnsafeBytes { decoder.decode(UnsafeRawBufferPointer(rebasing: $0[payload])) }, end: offset)
+        _ = buffer.withUnsafeBytes { decoder.decode(UnsafeRawBufferPointer(rebasing: $0[payload]), into: &records) }
+        return Frame(end: offset)
     }
 
     /// Moves over the next record.

@@ -149,15 +149,16 @@ package final class JournalShipper: UsageShipping {
     /// - Returns: the records that are ours to read, and where the last one of all ends; `nil` when there was none.
     private func read(_ reader: inout JournalReader, of segment: JournalSegment) -> (records: [UsageRecord], end: Int64?) {
         var records: [UsageRecord] = []
+        records.reserveCapacity(reader.countEstimate(upTo: JournalShipper.batchMax))
         var end: Int64?
-        var unread = 0
+        var count = 0
         decoder.withLock { decoder in
-            while records.count + unread < JournalShipper.batchMax, let frame = reader.next(&decoder) {
-                if let record = frame.record { records.append(record) } else { unread += 1 }
+            while count < JournalShipper.batchMax, let frame = reader.next(&decoder, into: &records) {
+                count += 1
                 end = frame.end
             }
         }
-        if unread > 0, state.withLock({ $0.segmentsWithUnread.insert(segment.name).inserted }) {
+        if count > records.count, state.withLock({ $0.segmentsWithUnread.insert(segment.name).inserted }) {
             logger.error("journal records of a later version are skipped", metadata: ["journal.segment": "\(segment.name)"])
         }
         return (records, end)

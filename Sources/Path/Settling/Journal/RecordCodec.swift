@@ -66,7 +66,8 @@ package enum RecordCodec {
     /// Reads a record; `nil` when the bytes are none, or of a later version.
     package static func decode(_ source: UnsafeRawBufferPointer) -> UsageRecord? {
         var decoder = RecordDecoder()
-        return decoder.decode(source)
+        var records: [UsageRecord] = []
+        return decoder.decode(source, into: &records) ? records.first : nil
     }
 }
 
