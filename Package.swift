@@ -106,6 +106,8 @@ let package = Package(
         tests("Simulation", ["Walk", "Contracts", "Vocabulary", "MartletTestKit"]),
         tests("Dialects", ["Dialects", "Vocabulary", "MartletTestKit", nio]),
         tests("Settling", ["Settling", "Vocabulary", "Contracts", "MartletTestKit", nioLocks, logging]),
+        tests("Calling", ["Calling", "Vocabulary", "Contracts", nio, nioPosix]),
+        tests("Edge", ["Edge", "Vocabulary", "Contracts", nio, nioPosix, nioLocks]),
         tests("StoresSQLite", ["StoresSQLite", "MartletTestKit", "Vocabulary", "Contracts"]),
         .target(name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson")]),
