@@ -81,6 +81,8 @@ package final class JournalShipper: UsageShipping {
         } catch {
             let isNew = state.withLock { state in
                 defer { state.lastError = "\(error)" }
+                // The store may have taken a batch although it did not say so; only it knows from where to go on.
+                state.applied = nil
                 return state.lastError == nil
             }
             if isNew { logger.warning("usage store takes no records; they wait in the journal", metadata: ["error": "\(error)"]) }
