@@ -42,7 +42,10 @@ package enum Schema {
     /// The step at index n leads from version n to n + 1. A step that was released is never changed.
     private static let steps: [(forward: String, back: String)] = [
         (forward: keys, back: "DROP TABLE api_keys; DROP TABLE changes;"),
-        (forward: usage, back: "DROP TABLE usage; DROP TABLE usage_dimensions; DROP TABLE usage_spans; DROP TABLE usage_minutes; DROP TABLE usage_positions;"),
+        (
+            forward: usage,
+            back: ["usage", "usage_dimensions", "usage_spans", "usage_minutes", "usage_positions"].map { "DROP TABLE \($0);" }.joined()
+        ),
     ]
 
     /// Triggers count the changes, so that changes by other programs are seen too and usage does not drown them.

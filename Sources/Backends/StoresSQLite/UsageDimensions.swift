@@ -102,11 +102,12 @@ struct UsageDimensions {
     /// Binds the values of ``columns``.
     private func bind(_ record: UnsafePointer<UsageRecord>, to statement: RawStatement) throws {
         try statement.bind([
-            .text(record.pointee.tenant), .text(record.pointee.team), .text(record.pointee.agent), .text(record.pointee.user), .text(record.pointee.keyID),
-            .integer(Int64(record.pointee.endpoint.rawValue)), .integer(record.pointee.isStream ? 1 : 0),
-            .text(record.isModelUnserved ? "" : record.pointee.requestedModel), .text(record.pointee.servedModel), .text(record.pointee.provider),
-            .text(record.pointee.deployment), .text(record.pointee.priceVersion), .integer(record.pointee.priceIsKnown ? 1 : 0),
-            .integer(Int64(record.pointee.outcome.rawValue)), .integer(record.pointee.status), .text(record.pointee.errorCode), .text(record.pointee.fallbackReason),
+            .text(record.pointee.tenant), .text(record.pointee.team), .text(record.pointee.agent), .text(record.pointee.user),
+            .text(record.pointee.keyID), .integer(Int64(record.pointee.endpoint.rawValue)), .integer(record.pointee.isStream ? 1 : 0),
+            .text(record.isModelUnserved ? "" : record.pointee.requestedModel), .text(record.pointee.servedModel),
+            .text(record.pointee.provider), .text(record.pointee.deployment), .text(record.pointee.priceVersion),
+            .integer(record.pointee.priceIsKnown ? 1 : 0), .integer(Int64(record.pointee.outcome.rawValue)),
+            .integer(record.pointee.status), .text(record.pointee.errorCode), .text(record.pointee.fallbackReason),
         ])
     }
 }
