@@ -41,7 +41,7 @@ final class Recorder: UpstreamListener {
         heard.isEventStream = head.isEventStream
         heard.isJSON = head.isJSON
         heard.length = head.contentLength
-        heard.passedOn = String(buffer: head.passedOn)
+        heard.passedOn = String(buffer: head.contentType) + String(buffer: head.passedOn)
     }
 
     func upstreamBytes(_ bytes: ByteBuffer) {
@@ -94,7 +94,8 @@ struct Bench: Sendable {
 
     /// Starts an attempt; the recorder is to be touched on the loop only.
     func start(
-        body: [String] = ["{}"], headers: String = "", fresh: Bool = false, cancelsAtOnce: Bool = false, onBytes: (@Sendable (Recorder) -> Void)? = nil
+        body: [String] = ["{}"], headers: String = "", fresh: Bool = false, cancelsAtOnce: Bool = false,
+        onBytes: (@Sendable (Recorder) -> Void)? = nil
     ) async throws -> NIOLoopBound<Recorder> {
         try await loop.submit { [loop, caller, provider] in
             let recorder = Recorder(loop: loop)
@@ -129,10 +130,18 @@ struct Bench: Sendable {
         }.get()
     }
 
-    /// Waits until an attempt has begun; fails when it has not after many turns of the loop.
+    /// Waits until an attempt has begun.
     func started(_ recorder: NIOLoopBound<Recorder>) async throws {
-        for _ in 0..<10_000 where try await on(recorder, { $0.heard.starts }) == 0 { try await turn(1) }
-        guard try await on(recorder, { $0.heard.starts }) > 0 else { throw NothingCame() }
+        try await until { try await on(recorder) { $0.heard.starts } > 0 }
+    }
+
+    /// Waits until something is so; throws when it is not in ten seconds.
+    func until(_ condition: () async throws -> Bool) async throws {
+        for _ in 0..<10_000 {
+            if try await condition() { return }
+            try await loop.scheduleTask(in: .milliseconds(1)) {}.futureResult.get()
+        }
+        throw NothingCame()
     }
 
     struct NothingCame: Error {}

@@ -11,10 +11,11 @@ import Vocabulary
         _ = try await bench.call(body: ["{", "\"a\":1", "}"], headers: "x-request-id: r1\r\n")
         _ = try await bench.call(body: [long, "y"])
         let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
-        #expect(try await bench.server.events() == [
-            .accepted(0), .request(0, head + "x-request-id: r1\r\ncontent-length: 7\r\n\r\n{\"a\":1}"),
-            .request(0, head + "content-length: 20001\r\n\r\n\(long)y"),
-        ])
+        #expect(
+            try await bench.server.events() == [
+                .accepted(0), .request(0, head + "x-request-id: r1\r\ncontent-length: 7\r\n\r\n{\"a\":1}"),
+                .request(0, head + "content-length: 20001\r\n\r\n\(long)y"),
+            ])
         try await bench.shutdown()
     }
 
@@ -44,8 +45,10 @@ import Vocabulary
         try await bench.shutdown()
     }
 
-    @Test(arguments: ["HTTP", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "HTTP/1.1 100 Continue\r\n\r\n"])
+    @Test(arguments: [
+        "HTTP", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
+    ])
     func `an end in the middle is a cut, used connection or not`(text: String) async throws {
         let bench = try await Bench { _, request in request == 0 ? [.send(plainAnswer)] : [.send(text), .close] }
         #expect(try await bench.call().ends == 1)
@@ -58,7 +61,7 @@ import Vocabulary
         _ = try await bench.call()
         try await bench.server.close(0)
         try await bench.server.wait(for: .closed(0))
-        while bench.shared.counts.connectionsOpen > 0 { try await bench.turn(1) }
+        try await bench.until { bench.shared.counts.connectionsOpen == 0 }
         #expect(try await bench.call().ends == 1)
         #expect(try await bench.server.connectionCount() == 2)
         try await bench.shutdown()
@@ -134,7 +137,8 @@ import Vocabulary
         let bench = try await Bench(concurrencyMax: 1, queueMax: 0) { _, _ in [.send(plainAnswer)] }
         let recorder = try await bench.start(cancelsAtOnce: true)
         try await bench.server.wait(for: .accepted(0))
-        // The permit is free again at once.
+        try await bench.turn()
+        // The permit is free again, and the connection is ready.
         #expect(try await bench.call().ends == 1)
         #expect(try await bench.server.connectionCount() == 1)
         #expect(try await bench.on(recorder) { $0.heard } == Heard())
@@ -197,7 +201,9 @@ import Vocabulary
     }
 
     @Test func `a call that has all it wants lets the rest go by, and the connection is used again`() async throws {
-        let bench = try await Bench { _, request in request == 0 ? [.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello")] : [.send(plainAnswer)] }
+        let bench = try await Bench { _, request in
+            request == 0 ? [.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello")] : [.send(plainAnswer)]
+        }
         let recorder = try await bench.start { recorder in
             recorder.attempt?.pause()
             recorder.attempt?.finishQuietly()

@@ -66,7 +66,9 @@ import Vocabulary
     }
 
     @Test func `the client's own bytes stay as they are`() throws {
-        #expect(try spliced(#"{ "model":"m","n":1,"messages":[1.50,  1e400000] }"#, model: "other") == #"{ "model":"other","n":1,"messages":[1.50,  1e400000] }"#)
+        #expect(
+            try spliced(#"{ "model":"m","n":1,"messages":[1.50,  1e400000] }"#, model: "other")
+                == #"{ "model":"other","n":1,"messages":[1.50,  1e400000] }"#)
         #expect(try spliced(#"{"a":"\/","model":"m","messages":[],"stream":true}"#).hasSuffix(#""a":"\/","model":"m","messages":[],"stream":true}"#))
     }
 

@@ -10,14 +10,17 @@ enum Streams {
         #"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","system_fingerprint":"fp",\#(inner)}"#
     }
 
-    static let role = chunk(#""choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null"#)
+    static let role = chunk(
+        #""choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null"#)
     static let hello = chunk(#""choices":[{"index":0,"delta":{"content":"Héllo \"usage\": {\\"},"finish_reason":null}],"usage":null"#)
     static let world = chunk(#""choices":[{"index":0,"delta":{"content":" world\n\n"},"finish_reason":null}],"usage":null"#)
     static let tool = chunk(
-        #""choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{\"usage\":{\"prompt_tokens\":9}}"}}]},"finish_reason":null}]"#)
+        #""choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{\"usage\":{\"prompt_tokens\":9}}"}}]},"finish_reason":null}]"#
+    )
     static let finish = chunk(#""choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null"#)
     static let usage = chunk(
-        #""choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":5,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":0}}"#)
+        #""choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":5,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":0}}"#
+    )
     static let counted = TokenUsage(input: 19, cachedInput: 5, output: 10, reasoning: 3)
 
     static func events(_ data: [String], end: String = "\n") -> String {
@@ -109,7 +112,7 @@ struct Scanned: Equatable {
         let text = Array((": ping\n\n" + Streams.events(Streams.whole + ["after"]) + "data: more").utf8)
         let reference = Scanned([text])
         var random = SplitMix(seed: 14)
-        for _ in 0..<2_000 {
+        for _ in 0..<1_000 {
             var parts: [[UInt8]] = []
             var at = 0
             while at < text.count {
@@ -117,7 +120,7 @@ struct Scanned: Equatable {
                 parts.append(Array(text[at..<min(at + length, text.count)]))
                 at += length
             }
-            #expect(Scanned(parts) == reference)
+            if Scanned(parts) != reference { Issue.record("cut into \(parts.map(\.count))") }
         }
     }
 

@@ -48,14 +48,15 @@ import Vocabulary
         for text in texts {
             let bytes = jsonString(text)
             #expect(try parsed(bytes) as? String == text)
-            #expect(bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7f })
+            if !bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) { Issue.record("\(bytes)") }
         }
     }
 
     private static let errors: [GatewayError] = [
         .malformedRequest("bad \"line\"\r\n"), .malformedJSON("x"), .missingField("model"), .wrongType(field: "n", expected: "a number"),
         .duplicateField("model"), .headTooLarge, .bodyTooLarge(limitBytes: 10), .unsupportedEncoding("gzip\u{0}"), .expectationFailed,
-        .requestTimeout, .unknownPath("/v1/\u{1b}[31m\"é"), .wrongMethod(allowed: "POST"), .missingKey, .invalidKey, .expiredKey, .missingRight("keys"),
+        .requestTimeout, .unknownPath("/v1/\u{1b}[31m\"é"), .wrongMethod(allowed: "POST"), .missingKey, .invalidKey, .expiredKey,
+        .missingRight("keys"),
         .unknownModel("\u{0}\"\\\n😀"), .modelNotAllowed("m"), .journalUnavailable, .overloaded, .queueFull(provider: "p"), .draining, .internalFault,
         .upstreamUnreachable(provider: "p"), .upstreamTimeout(provider: "p"), .upstreamInvalidAnswer(provider: "p"),
         .upstreamStatus(provider: "p", status: 418), .streamCut(provider: "p"),
@@ -82,7 +83,8 @@ import Vocabulary
             timeouts: ProviderTimeouts(connectMilliseconds: 1, firstByteMilliseconds: 1, idleMilliseconds: 1), concurrencyMax: 1, queueMax: 1,
             acceptsStreamOptions: true, retriesStaleConnections: true, requestHeads: [])
         let model = Model(
-            name: "a/b \"c\"", nameJSON: jsonString("a/b \"c\""), deployments: [Deployment(provider: provider, model: "x", modelJSON: jsonString("x"))],
+            name: "a/b \"c\"", nameJSON: jsonString("a/b \"c\""),
+            deployments: [Deployment(provider: provider, model: "x", modelJSON: jsonString("x"))],
             price: Price(input: 0, output: 0), createdAt: WallTime(microseconds: 1_700_000_000_999_999))
         var buffer = ByteBuffer()
         buffer.writeOpenAIModel(model)

@@ -85,7 +85,7 @@ struct Bench: Sendable {
 
     /// The attempt of that number, once it has been started.
     func attempt(_ index: Int) async throws {
-        try await loop.flatSubmit { [caller] in caller.value.started(index) }.get()
+        try await bounded { [caller] in caller.value.started(index) }
     }
 
     /// Does something with an attempt, on its loop, once it has been started.
@@ -98,7 +98,7 @@ struct Bench: Sendable {
     /// Waits until the attempt is cancelled.
     func cancelled(_ index: Int) async throws {
         try await attempt(index)
-        try await loop.flatSubmit { [caller] in caller.value.attempts[index].cancelled.futureResult }.get()
+        try await bounded { [caller] in caller.value.attempts[index].cancelled.futureResult }
     }
 
     func attemptCount() async throws -> Int { try await loop.submit { [caller] in caller.value.attempts.count }.get() }
@@ -113,10 +113,38 @@ struct Bench: Sendable {
 
     /// Waits until that many clients are connected.
     func connected(_ count: Int) async throws {
-        while try await connections() < count { try await onLoop { _ in } }
+        try await until { try await connections() >= count }
     }
 
-    func records(_ count: Int) async throws -> [UsageRecord] { try await books.records(count, on: loop) }
+    /// Waits until something is so; throws when it is not in twenty seconds.
+    func until(_ condition: () async throws -> Bool) async throws {
+        for _ in 0..<10_000 {
+            if try await condition() { return }
+            try await loop.scheduleTask(in: .milliseconds(2)) {}.futureResult.get()
+        }
+        throw NeverCame()
+    }
+
+    /// The value of a future that the test would otherwise wait for in vain.
+    private func bounded<Value: Sendable>(_ make: @escaping @Sendable () -> EventLoopFuture<Value>) async throws -> Value {
+        try await loop.flatSubmit { [loop] in
+            let promise = loop.makePromise(of: Value.self)
+            let limit = loop.scheduleTask(in: .seconds(20)) { promise.fail(NeverCame()) }
+            promise.futureResult.whenComplete { _ in limit.cancel() }
+            make().cascade(to: promise)
+            return promise.futureResult
+        }.get()
+    }
+
+    struct NeverCame: Error {}
+
+    func records(_ count: Int) async throws -> [UsageRecord] {
+        try await bounded { [books, loop] in books.written(count, on: loop) }
+        return books.now.records
+    }
+
+    /// Waits until a request for `/wait` is with the control plane.
+    func waitingRequest() async throws { try await bounded { [plane] in plane.arrived.futureResult } }
 
     private func close() async throws {
         await listener.close()
@@ -129,9 +157,12 @@ struct Bench: Sendable {
 }
 
 /// A chat request.
-func chat(_ model: String = "m", stream: Bool = false, key: String = "good", text: String = "hi", headers: String = "", version: String = "1.1") -> String {
+func chat(_ model: String = "m", stream: Bool = false, key: String = "good", text: String = "hi", headers: String = "", version: String = "1.1")
+    -> String
+{
     let body = #"{"model":"\#(model)","stream":\#(stream),"messages":[{"role":"user","content":"\#(text)"}]}"#
-    return "POST /v1/chat/completions HTTP/\(version)\r\nhost: x\r\nauthorization: Bearer \(key)\r\n\(headers)content-length: \(body.utf8.count)\r\n\r\n\(body)"
+    return
+        "POST /v1/chat/completions HTTP/\(version)\r\nhost: x\r\nauthorization: Bearer \(key)\r\n\(headers)content-length: \(body.utf8.count)\r\n\r\n\(body)"
 }
 
 func get(_ path: String, method: String = "GET", headers: String = "") -> String {
@@ -141,6 +172,9 @@ func get(_ path: String, method: String = "GET", headers: String = "") -> String
 extension String {
     /// The status lines of all answers in it.
     var statuses: [Int] {
-        split(separator: "\r\n").compactMap { $0.hasPrefix("HTTP/1.1 ") || $0.contains("HTTP/1.1 ") ? Int($0.suffix(from: $0.firstRange(of: "HTTP/1.1 ")?.upperBound ?? $0.startIndex).prefix(3)) : nil }
+        split(separator: "\r\n").compactMap {
+            $0.hasPrefix("HTTP/1.1 ") || $0.contains("HTTP/1.1 ")
+                ? Int($0.suffix(from: $0.firstRange(of: "HTTP/1.1 ")?.upperBound ?? $0.startIndex).prefix(3)) : nil
+        }
     }
 }

@@ -10,7 +10,8 @@ import Vocabulary
             try await client.send(chat(headers: "x-request-id: mine\r\nx-martlet-session: s\r\n"))
             let answer = try await client.receive(until: "}}")
             for line in [
-                "HTTP/1.1 200 OK\r\n", "x-request-id: mine\r\n", "x-martlet-provider: one\r\n", "x-martlet-model: m@one\r\n", "x-martlet-cache: off\r\n",
+                "HTTP/1.1 200 OK\r\n", "x-request-id: mine\r\n", "x-martlet-provider: one\r\n", "x-martlet-model: m@one\r\n",
+                "x-martlet-cache: off\r\n",
                 "x-martlet-attempts: 1\r\n", "x-martlet-cost-usd: 0.000007\r\n", "x-martlet-latency-ms: ", "x-martlet-overhead-ms: ", "\"hello\"",
             ] { #expect(answer.contains(line), "\(line) is not in \(answer)") }
             let record = try #require(try await bench.records(1).first)
@@ -24,11 +25,17 @@ import Vocabulary
         try await Bench.run { bench in
             let client = try await bench.client()
             try await client.send(chat(stream: true))
-            try await bench.attempt(0) { $0.head(type: "text/event-stream"); $0.stream("one") }
+            try await bench.attempt(0) {
+                $0.head(type: "text/event-stream"); $0.stream("one")
+            }
             let first = try await client.receive(until: "one")
-            #expect(first.contains("transfer-encoding: chunked\r\n") && first.contains("content-type: text/event-stream\r\n") && !first.contains("cost-usd"))
+            #expect(
+                first.contains("transfer-encoding: chunked\r\n") && first.contains("content-type: text/event-stream\r\n")
+                    && !first.contains("cost-usd"))
             #expect(bench.books.now.records.isEmpty)
-            try await bench.attempt(0) { $0.stream("two"); $0.streamUsage(); $0.streamDone() }
+            try await bench.attempt(0) {
+                $0.stream("two"); $0.streamUsage(); $0.streamDone()
+            }
             let whole = try await client.receive(until: "0\r\n\r\n")
             #expect(whole.contains("two") && whole.contains("data: [DONE]\n\n") && !whole.contains("usage"))
             let record = try #require(try await bench.records(1).first)
@@ -118,7 +125,9 @@ import Vocabulary
             let plain = try await client.receive(until: "journal_unavailable")
             #expect(plain.statuses == [503] && !plain.contains("secret"))
             try await client.send(chat(stream: true))
-            try await bench.attempt(1) { $0.head(type: "text/event-stream"); $0.stream("x"); $0.streamDone() }
+            try await bench.attempt(1) {
+                $0.head(type: "text/event-stream"); $0.stream("x"); $0.streamDone()
+            }
             let both = try await client.receive(until: "0\r\n\r\n")
             #expect(both.statuses == [503, 200] && !both.contains("[DONE]"))
         }
@@ -129,9 +138,13 @@ import Vocabulary
             let client = try await bench.client()
             try await client.send(chat())
             let text = String(repeating: "y", count: 5_000)
-            try await bench.attempt(0) { $0.head(); $0.bytes(#"{"choices":[{"message":{"content":""# + text) }
+            try await bench.attempt(0) {
+                $0.head(); $0.bytes(#"{"choices":[{"message":{"content":""# + text)
+            }
             try await client.receive(until: "transfer-encoding: chunked")
-            try await bench.attempt(0) { $0.bytes(#""}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#); $0.end() }
+            try await bench.attempt(0) {
+                $0.bytes(#""}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#); $0.end()
+            }
             let answer = try await client.receive(until: "0\r\n\r\n")
             #expect(answer.contains("completion_tokens"))
             #expect(try await bench.records(1).map(\.tokens) == [TokenUsage(input: 3, output: 2)])

@@ -1,6 +1,6 @@
 import Contracts
-import NIOCore
 import NIOConcurrencyHelpers
+import NIOCore
 import Vocabulary
 
 /// Knows `good`, which may do all, and `poor`, which may do nothing.
@@ -64,13 +64,12 @@ final class Books: Sendable {
         for waiter in ready { waiter.promise.succeed() }
     }
 
-    /// Waits until that many records are written.
-    func records(_ count: Int, on loop: any EventLoop) async throws -> [UsageRecord] {
+    /// Done when that many records are written.
+    func written(_ count: Int, on loop: any EventLoop) -> EventLoopFuture<Void> {
         let promise = loop.makePromise(of: Void.self)
         waiters.withLockedValue { $0.append((count, promise)) }
         if now.records.count >= count { promise.succeed() }
-        try await promise.futureResult.get()
-        return now.records
+        return promise.futureResult
     }
 }
 
@@ -167,7 +166,7 @@ final class FakeAttempt: UpstreamAttempt {
         listener?.upstreamHead(
             UpstreamHead(
                 status: status, isEventStream: type == "text/event-stream", isJSON: type.contains("json"), contentLength: length,
-                passedOn: ByteBuffer(string: "content-type: \(type)\r\n")))
+                contentType: ByteBuffer(string: "content-type: \(type)\r\n"), passedOn: ByteBuffer()))
     }
 
     func bytes(_ text: String) {

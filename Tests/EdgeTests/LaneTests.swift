@@ -9,19 +9,21 @@ import Vocabulary
         try await Bench.run { bench in
             let client = try await bench.client()
             try await client.send(
-                chat(text: "a") + get("/first") + chat(text: "b") + get("/wait") + get("/v1/models") + get("/v1/nothing") + get("/chunked") + chat("none")
+                chat(text: "a") + get("/first") + chat(text: "b") + get("/wait") + get("/v1/models") + get("/v1/nothing") + get("/chunked")
+                    + chat("none")
                     + get("/last"))
             try await bench.attempt(0) { $0.answer("answer-a") }
             try await bench.attempt(1)
             #expect(try await bench.attemptCount() == 2)
             try await bench.attempt(1) { $0.answer("answer-b") }
-            try await bench.plane.arrived.futureResult.get()
+            try await bench.waitingRequest()
             #expect(!client.received.contains("\"list\""))
             bench.plane.open()
             let answer = try await client.receive(until: "control GET /last")
             var at = answer.startIndex
             for text in [
-                "answer-a", "control GET /first", "answer-b", "control GET /wait", "\"object\":\"list\"", "unknown_url", "control GET /chunked", "model_not_found",
+                "answer-a", "control GET /first", "answer-b", "control GET /wait", "\"object\":\"list\"", "unknown_url", "control GET /chunked",
+                "model_not_found",
                 "control GET /last",
             ] {
                 let found = try #require(answer[at...].firstRange(of: text), "\(text) is not in its place")
@@ -64,11 +66,15 @@ import Vocabulary
     }
 
     @Test(arguments: [
-        ("nonsense\r\n\r\n", 400), ("GET / HTTP/1.1\r\nbad header\r\n\r\n", 400), ("GET / HTTP/1.1\r\nx: " + String(repeating: "a", count: 100_000) + "\r\n\r\n", 431),
+        ("nonsense\r\n\r\n", 400), ("GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nx: " + String(repeating: "a", count: 100_000) + "\r\n\r\n", 431),
         ("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\ncontent-length: 99999999\r\n\r\n{", 413),
         ("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
         (chat(headers: "expect: magic\r\n"), 417),
-        ("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400
+        ),
     ])
     func `what cannot go on is answered and then ends`(request: String, status: Int) async throws {
         try await Bench.run { bench in
@@ -186,7 +192,7 @@ import Vocabulary
         try await Bench.run { bench in
             let client = try await bench.client()
             try await client.send(get("/wait"))
-            try await bench.plane.arrived.futureResult.get()
+            try await bench.waitingRequest()
             try await client.leave()
             bench.plane.open()
             let other = try await bench.client()
@@ -226,7 +232,7 @@ import Vocabulary
             }
             #expect(sent < 16)
             try await client.startReading()
-            while try await bench.attempt(0, { $0.isPaused }) { try await bench.onLoop { _ in } }
+            try await bench.until { try await !bench.attempt(0) { $0.isPaused } }
             try await bench.attempt(0) { $0.streamDone() }
             let answer = try await client.receive { $0.hasSuffix("0\r\n\r\n") }
             #expect(answer.utf8.count { $0 == UInt8(ascii: "z") } == sent << 20 && answer.contains("[DONE]"))

@@ -28,7 +28,7 @@ final class RawClient: Sendable {
 
     func send(_ text: String) async throws { try await channel.writeAndFlush(ByteBuffer(string: text)).get() }
 
-    /// Everything received, once it has what is asked for; what came until the end, or in five seconds, when that never comes.
+    /// Everything received, once it has what is asked for; what came until the end, or in twenty seconds, when that never comes.
     @discardableResult
     func receive(_ isEnough: @escaping @Sendable (String) -> Bool) async throws -> String {
         try await inbox.wait(isEnough, on: channel.eventLoop).get()
@@ -61,7 +61,7 @@ private final class Inbox: Sendable {
     func wait(_ isEnough: @escaping @Sendable (String) -> Bool, on loop: any EventLoop) -> EventLoopFuture<String> {
         let promise = loop.makePromise(of: String.self)
         state.withLockedValue { $0.waiters.append((isEnough, promise)) }
-        let limit = loop.scheduleTask(in: .seconds(5)) { promise.succeed(self.text) }
+        let limit = loop.scheduleTask(in: .seconds(20)) { promise.succeed(self.text) }
         promise.futureResult.whenComplete { _ in limit.cancel() }
         look()
         return promise.futureResult

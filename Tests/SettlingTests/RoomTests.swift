@@ -83,7 +83,8 @@ import Vocabulary
         #expect(journal.refusalReason?.contains("journal.min_free") == true && journal.refusalReason?.contains(folder.path) == true)
     }
 
-    @Test(.enabled(if: SmallVolume.isPermitted, "needs the right to mount a small volume")) func `a full volume refuses, and takes calls again by itself`() async throws {
+    @Test(.enabled(if: SmallVolume.isPermitted, "needs the right to mount a small volume"))
+    func `a full volume refuses, and takes calls again by itself`() async throws {
         let volume = try SmallVolume(bytes: 512 << 10)
         let journal = try volume.folder.journal(segmentSize: 32 << 10, freeMin: 64 << 10)
         let loop = journal.loopJournal(0)

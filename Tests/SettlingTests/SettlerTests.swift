@@ -20,9 +20,12 @@ import Vocabulary
             settler = CallSettler(journal: loop, meters: meters, log: log)
         }
 
-        func refusal(_ number: Int, key: String = "", address: String = "192.0.2.7", code: String = "invalid_api_key", second: Int64 = 90) -> UsageRecord {
+        func refusal(_ number: Int, key: String = "", address: String = "192.0.2.7", code: String = "invalid_api_key", second: Int64 = 90)
+            -> UsageRecord
+        {
             UsageRecord(
-                id: settler.nextRecordID(), startedAt: WallTime(microseconds: second * 1_000_000 + Int64(number)), requestID: "r\(number)", keyID: key,
+                id: settler.nextRecordID(), startedAt: WallTime(microseconds: second * 1_000_000 + Int64(number)), requestID: "r\(number)",
+                keyID: key,
                 endpoint: .chatCompletions, isStream: true, requestedModel: "m", latencyMicroseconds: 5, outcome: .refused, status: 401,
                 errorCode: code, promptBytes: 3, clientAddress: address, endUser: "e", session: "s", tags: "t")
         }
@@ -101,7 +104,8 @@ import Vocabulary
     @Test func `a flood from everywhere stays bounded and loses no count`() async throws {
         let bench = try Bench()
         for number in 1...30_000 {
-            bench.settler.refuse(bench.refusal(number, address: "10.\(number >> 16).\(number >> 8 & 255).\(number & 255)", code: "c"), isAuthenticated: false)
+            bench.settler.refuse(
+                bench.refusal(number, address: "10.\(number >> 16).\(number >> 8 & 255).\(number & 255)", code: "c"), isAuthenticated: false)
         }
         bench.settler.flushRefusals()
         let shipped = await bench.journal.shipped()

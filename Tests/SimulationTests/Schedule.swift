@@ -64,15 +64,27 @@ final class Schedule {
         var could: [() -> WalkEvent] = []
         if clientIsHere {
             if clientHasSent == 0, plan.isDeniedByEdge, seed % 2 == 0 {
-                could.append { [self] in clientHasSent = 2; return .denied(.headTooLarge) }
+                could.append { [self] in
+                    clientHasSent = 2; return .denied(.headTooLarge)
+                }
             } else if clientHasSent == 0 {
-                could.append { [self] in clientHasSent = 1; return .head }
+                could.append { [self] in
+                    clientHasSent = 1; return .head
+                }
             } else if clientHasSent == 1 {
-                could.append { [self] in clientHasSent = 2; return plan.isDeniedByEdge ? .denied(.bodyTooLarge(limitBytes: 1)) : .body }
+                could.append { [self] in
+                    clientHasSent = 2; return plan.isDeniedByEdge ? .denied(.bodyTooLarge(limitBytes: 1)) : .body
+                }
             }
-            if random.chance(oneIn: 25) { could.append { [self] in clientIsHere = false; return .clientGone } }
+            if random.chance(oneIn: 25) {
+                could.append { [self] in
+                    clientIsHere = false; return .clientGone
+                }
+            }
             if random.chance(oneIn: 6) {
-                could.append { [self] in clientIsSlow.toggle(); return clientIsSlow ? .clientUnwritable : .clientWritable }
+                could.append { [self] in
+                    clientIsSlow.toggle(); return clientIsSlow ? .clientUnwritable : .clientWritable
+                }
             }
         }
         if admissionIsAsked {
@@ -85,7 +97,9 @@ final class Schedule {
             }
         }
         if journalIsWriting {
-            could.append { [self] in journalIsWriting = false; return plan.journalFails ? .journalFailed : .journaled }
+            could.append { [self] in
+                journalIsWriting = false; return plan.journalFails ? .journalFailed : .journaled
+            }
         }
         if let script = attempt, !script.isSilent, !isPaused {
             could.append { [self] in

@@ -29,7 +29,7 @@ import Vocabulary
             }
             let pattern = word("ab*?")
             let text = word("ab")
-            #expect(Glob(pattern).matches(text) == reference(Array(pattern.utf8)[...], Array(text.utf8)[...]), "\(pattern) \(text)")
+            if Glob(pattern).matches(text) != reference(Array(pattern.utf8)[...], Array(text.utf8)[...]) { Issue.record("\(pattern) \(text)") }
         }
     }
 
@@ -116,7 +116,8 @@ import Vocabulary
             var output: [UInt8] = []
             appendJSONString("a\(Character(scalar))b", to: &output)
             let text = String(decoding: output, as: UTF8.self)
-            #expect(text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) && $0.value != 0x2028 && $0.value != 0x2029 })
+            #expect(
+                text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) && $0.value != 0x2028 && $0.value != 0x2029 })
             #expect(output.starts(with: "\"a".utf8) && output.reversed().starts(with: "\"b".utf8))
         }
     }

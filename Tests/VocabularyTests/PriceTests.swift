@@ -47,7 +47,9 @@ import Vocabulary
     func `half a nano-dollar is rounded up, once`(tokens: Int64, price: Int64, expected: Int64) {
         #expect(Price(input: price, output: 0).cost(of: TokenUsage(input: tokens)).nanodollars == expected)
         // Split over two kinds the halves are summed before they are rounded.
-        #expect(Price(input: price, output: price).cost(of: TokenUsage(input: tokens, output: tokens)).nanodollars == (tokens * price * 2 + 500_000) / 1_000_000)
+        #expect(
+            Price(input: price, output: price).cost(of: TokenUsage(input: tokens, output: tokens)).nanodollars == (tokens * price * 2 + 500_000)
+                / 1_000_000)
     }
 
     @Test func `the dearest call of all fits`() {

@@ -70,7 +70,9 @@ import Walk
         #expect(actions == (isWorthIt ? [.cancelUpstream, .fallBack(.status(status))] : []))
     }
 
-    @Test(arguments: [Standing.reading, .asking, .callingLast]) func `a client that is slow before the answer begins has the provider wait`(standing: Standing) {
+    @Test(arguments: [Standing.reading, .asking, .callingLast]) func `a client that is slow before the answer begins has the provider wait`(
+        standing: Standing
+    ) {
         var walk = standing.walk()
         #expect(walk.handle(.clientUnwritable).list.isEmpty && walk.handle(.clientUnwritable).list.isEmpty)
         for event in Standing.callingLast.way.dropFirst(standing.way.count) { _ = walk.handle(event) }
