@@ -16,6 +16,7 @@ let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
@@ -60,7 +61,7 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "martlet",
-            dependencies: ["Assembly", "Simulator", "Settings", "Operations", "Vocabulary", "Telemetry", arguments, logging],
+            dependencies: ["Assembly", "Simulator", "Settings", "Operations", "Vocabulary", "Telemetry", nio, arguments, logging],
             path: "Sources/martlet",
             swiftSettings: house,
             // The binary carries the Swift runtime; the tests, built from the same objects, cannot (Docs/decisions/0003-one-build.md).
@@ -81,16 +82,16 @@ let package = Package(
         ours("Contracts", "Contracts", ["Vocabulary", nio]),
         ours("Dialects", "Dialects", ["Vocabulary", "CScan", nio]),
         ours("Walk", "Path/Walk", ["Vocabulary"]),
-        ours("Edge", "Path/Edge", ["Walk", "Vocabulary", "Contracts", "Dialects", nio, nioPosix, nioHTTP1, nioLocks]),
-        ours("Identity", "Path/Identity", ["Vocabulary", "Contracts", nio, crypto]),
+        ours("Edge", "Path/Edge", ["Walk", "Vocabulary", "Contracts", "Dialects", nio, nioPosix, nioHTTP1]),
+        ours("Identity", "Path/Identity", ["Vocabulary", "Contracts", crypto]),
         ours("Admission", "Path/Admission", ["Vocabulary", "Contracts"]),
         ours("Routing", "Path/Routing", ["Vocabulary", "Contracts"]),
-        ours("Calling", "Path/Calling", ["Vocabulary", "Contracts", nio, nioPosix, nioSSL, nioLocks]),
-        ours("Settling", "Path/Settling", ["Vocabulary", "Contracts", "CScan", nio, nioLocks, logging]),
+        ours("Calling", "Path/Calling", ["Vocabulary", "Contracts", nio, nioPosix, nioSSL, nioTLS]),
+        ours("Settling", "Path/Settling", ["Vocabulary", "Contracts", "CScan", logging]),
         ours("Providers", "Backends/Providers", ["Vocabulary"]),
         ours("StoresSQLite", "Backends/StoresSQLite", ["Vocabulary", "Contracts", grdb, sqlite]),
-        ours("Management", "Management", ["Vocabulary", "Contracts", "Telemetry", hummingbird, httpTypes, nio, logging, crypto]),
-        ours("Telemetry", "Telemetry", ["Vocabulary", "Contracts", logging]),
+        ours("Management", "Management", ["Vocabulary", "Contracts", "Telemetry", hummingbird, httpTypes, nio, logging]),
+        ours("Telemetry", "Telemetry", ["Vocabulary", logging]),
         ours("Settings", "Settings", ["Vocabulary", yams]),
         ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioHTTP1]),
         ours("Simulator", "Simulator", [nio, nioPosix, nioHTTP1, nioLocks, nioSSL]),

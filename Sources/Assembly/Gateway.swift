@@ -30,6 +30,8 @@ package struct Gateway: Sendable {
     /// - Throws: ``GatewayStartError`` when the gateway cannot be started, in words for an operator.
     package func run() async throws {
         signal(SIGPIPE, SIG_IGN)
+        // Only SIGTERM and SIGINT end a gateway; a terminal that is closed must not cut running calls.
+        signal(SIGHUP, SIG_IGN)
         raiseFileLimit()
         let parts = try await GatewayParts(settings: settings, logger: logger)
         // The group ends services from the last to the first: first the edge drains, then the control plane, and the journal is shipped last.
@@ -83,7 +85,7 @@ struct GatewayParts: Sendable {
     let dispatchers: [ControlDispatcher]
 
     init(settings: Settings, logger: Logger) async throws {
-        let catalog = Catalog(settings, at: wallTime())
+        let catalog = Catalog(settings, at: WallTime.now)
         let loops = settings.server.loops ?? System.coreCount
         let journal: Journal
         do {
@@ -96,7 +98,7 @@ struct GatewayParts: Sendable {
         let keys = KeyService(
             store: store, catalog: catalog, adminKey: settings.adminKey?.value,
             file: SnapshotFile(path: settings.data + "/snapshot.json"), logger: logger)
-        if await keys.load(), !keys.hasAdministrator { try await Gateway.makeAdministrator(keys) }
+        if await keys.load(), !keys.hasAdministrator { try await keys.makeAdministrator() }
         let shipper = JournalShipper(journal: journal, store: store, logger: logger)
         let upstream = UpstreamShared()
         do {
@@ -161,15 +163,6 @@ struct GatewayParts: Sendable {
         self.privateLoops = privateLoops
         self.callers = callers
         dispatchers = [publicControl, privateControl]
-    }
-}
-
-extension Gateway {
-    /// The first start without `MARTLET_ADMIN_KEY`: a key is made, and shown this once.
-    static func makeAdministrator(_ keys: KeyService) async throws {
-        let (_, secret) = try await keys.create(KeyRequest(name: "administrator", rights: .administrator))
-        print("administrator key, shown this once: \(secret)")
-        fflush(nil)
     }
 }
 

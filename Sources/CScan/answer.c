@@ -70,10 +70,24 @@ static int in_object(const cscan_answer *answer) {
     return answer->depth >= 1 && answer->depth < 64 && (answer->containers >> answer->depth & 1);
 }
 
+// No call has more tokens of a kind; a larger number is a fault of whoever wrote it.
+#define TOKENS_MAX 1000000000
+
+static int is_count(const cscan_answer *answer) {
+    if (key_at(answer, 1) != KEY_USAGE) return 0;
+    uint8_t key = key_at(answer, answer->depth);
+    if (answer->depth == 2) return key == KEY_PROMPT_TOKENS || key == KEY_COMPLETION_TOKENS;
+    return answer->depth == 3 && (key == KEY_CACHED_TOKENS || key == KEY_REASONING_TOKENS);
+}
+
 static void number_ended(cscan_answer *answer) {
-    if (!answer->number_is_integer) return;
-    if (key_at(answer, 1) != KEY_USAGE) return;
+    if (!is_count(answer)) return;
+    if (!answer->number_is_integer || answer->number > TOKENS_MAX) {
+        answer->usage_is_bad = 1;
+        return;
+    }
     if (answer->depth == 2) {
+        answer->has_usage = 1;
         if (answer->keys[2] == KEY_PROMPT_TOKENS) answer->prompt_tokens = answer->number;
         if (answer->keys[2] == KEY_COMPLETION_TOKENS) answer->completion_tokens = answer->number;
     } else if (answer->depth == 3) {
@@ -86,11 +100,14 @@ static void number_ended(cscan_answer *answer) {
 static void value_begins(cscan_answer *answer, uint8_t first) {
     if (answer->depth == 1 && answer->keys[1] == KEY_ERROR && first != 'n' && first != 'f') answer->has_error = 1;
     if (answer->depth == 2 && !in_object(answer) && answer->keys[1] == KEY_CHOICES) answer->has_choices = 1;
+    // A detail may be null; what is charged may not.
+    if (first != '-' && (first < '0' || first > '9') && !(first == 'n' && answer->depth == 3) && is_count(answer)) answer->usage_is_bad = 1;
 }
 
 static void container_opens(cscan_answer *answer, int object) {
     if (answer->depth == 1 && object && answer->keys[1] == KEY_USAGE) {
-        answer->has_usage = 1;
+        answer->has_usage = 0;
+        answer->usage_is_bad = 0;
         answer->prompt_tokens = answer->completion_tokens = answer->cached_tokens = answer->reasoning_tokens = 0;
     }
     if (answer->depth == 1 && !object && (answer->keys[1] == KEY_CHOICES || answer->keys[1] == KEY_DATA)) answer->has_data = 1;

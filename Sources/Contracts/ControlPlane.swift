@@ -37,6 +37,6 @@ package protocol ControlResponseWriter: Sendable {
 ///
 /// The edge hands whole requests over and writes the answers, so one connection serves both planes and neither can overtake the other.
 package protocol ControlPlane: Sendable {
-    /// Answers one request. Errors become answers here; a throw means that the client is gone.
+    /// Answers one request. Errors become answers here; a throw means that the answer cannot be completed, and the connection is broken off.
     func answer(_ request: ControlRequest, to writer: any ControlResponseWriter) async throws
 }

@@ -7,9 +7,12 @@ package import Vocabulary
 package struct Hold: ~Copyable {
     private let keeper: any HoldKeeping
     private var isSettled = false
+    /// Whether anything was set aside at all; not so when calls go on without a journal.
+    package let isBacked: Bool
 
-    package init(keeper: any HoldKeeping) {
+    package init(keeper: any HoldKeeping, isBacked: Bool = true) {
         self.keeper = keeper
+        self.isBacked = isBacked
     }
 
     /// The call has its record; what was set aside for it is spent.

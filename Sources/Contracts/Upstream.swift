@@ -28,16 +28,25 @@ package struct UpstreamHead {
     package var isEventStream: Bool
     /// Whether `content-type` is JSON.
     package var isJSON: Bool
+    /// Whether the body is compressed although nobody asked for it: it cannot be read in passing.
+    package var isEncoded: Bool
     /// `content-length`, or -1.
     package var contentLength: Int64
-    /// The header lines that are passed on to the client, each ending in CRLF; `content-type` is among them.
+    /// The `content-type` line, ending in CRLF; empty when there is none.
+    package var contentType: ByteBuffer
+    /// The other header lines that are passed on to the client, each ending in CRLF.
     package var passedOn: ByteBuffer
 
-    package init(status: Int, isEventStream: Bool, isJSON: Bool, contentLength: Int64, passedOn: ByteBuffer) {
+    package init(
+        status: Int, isEventStream: Bool, isJSON: Bool, isEncoded: Bool = false, contentLength: Int64,
+        contentType: ByteBuffer = ByteBuffer(), passedOn: ByteBuffer
+    ) {
         self.status = status
         self.isEventStream = isEventStream
         self.isJSON = isJSON
+        self.isEncoded = isEncoded
         self.contentLength = contentLength
+        self.contentType = contentType
         self.passedOn = passedOn
     }
 }

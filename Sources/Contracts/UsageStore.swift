@@ -87,7 +87,7 @@ package protocol UsageStore: Sendable {
 
 /// The link between the journal and the store, as readers of usage see it.
 package protocol UsageShipping: Sendable {
-    /// Every call that ended before this moment is in the store.
+    /// Every call that ended before this moment is in the store; refusals that are counted together may follow a second later.
     var asOf: WallTime { get }
     /// Waits until every record that was journaled before the call is in the store.
     ///

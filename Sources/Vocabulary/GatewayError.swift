@@ -161,7 +161,7 @@ package enum GatewayError: Error, Sendable, Hashable {
         }
     }
 
-    /// Whether the caller was known when we refused: such refusals are recorded one by one, the others in aggregates.
+    /// Whether the caller could not be told apart from a stranger; the answer then names the scheme that is expected.
     package var isUnauthenticated: Bool {
         switch self {
         case .missingKey, .invalidKey, .expiredKey: true

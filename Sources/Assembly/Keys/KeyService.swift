@@ -1,4 +1,5 @@
 import Contracts
+import Glibc
 import Identity
 import Logging
 import Synchronization
@@ -22,6 +23,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
     private let file: SnapshotFile
     private let logger: Logger
     private let state: Mutex<State>
+    private let saving = Mutex(())
 
     /// The key id of the administrator whose key comes from the environment.
     static let administratorID = "key_admin"
@@ -73,6 +75,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
             do {
                 let counter = try await store.changeCounter()
                 if state.withLock({ $0.changeCounter }) != counter { try await reload() }
+                if !hasAdministrator { try await makeAdministrator() }
             } catch {
                 logger.debug("key store cannot be watched", metadata: ["error": "\(error)"])
             }
@@ -81,21 +84,36 @@ final class KeyService: KeyDirectory, CredentialChecking {
     }
 
     private func reload() async throws(StoreError) {
-        // The counter first: a change between the two reads is then seen again, not missed.
-        let counter = try await store.changeCounter()
-        let records = try await store.keys()
-        put(records)
-        state.withLock { $0.changeCounter = counter }
-        save()
+        // What is read is put in force only if nothing has changed here meanwhile: a revocation must not be undone by a list from before it.
+        while true {
+            let before = state.withLock { $0.generation }
+            // The counter first: a change between the two reads is then seen again, not missed.
+            let counter = try await store.changeCounter()
+            let records = try await store.keys()
+            guard put(records, ifStill: before) else { continue }
+            state.withLock { $0.changeCounter = counter }
+            save()
+            return
+        }
     }
 
-    /// Whether any key but the environment's may administer this gateway.
+    /// The first start without `MARTLET_ADMIN_KEY`: a key is made, and shown this once.
+    func makeAdministrator() async throws(StoreError) {
+        let (_, secret) = try await create(KeyRequest(name: "administrator", rights: .administrator))
+        print("administrator key, shown this once: \(secret)")
+        fflush(nil)
+    }
+
+    /// Whether anybody may administer this gateway.
     var hasAdministrator: Bool {
         administrator != nil || state.withLock { $0.records.values.contains { $0.revokedAt == nil && $0.rights.contains(.keys) } }
     }
 
-    private func put(_ records: [KeyRecord]) {
-        let next = state.withLock { state in
+    /// - Returns: whether the records are in force; not so when the generation is another one by now.
+    @discardableResult
+    private func put(_ records: [KeyRecord], ifStill generation: UInt64? = nil) -> Bool {
+        let next = state.withLock { state -> Snapshot? in
+            if let generation, state.generation != generation { return nil }
             var table = KeyTable()
             if let administrator { table[administrator.hash] = administrator.principal }
             for record in records where record.revokedAt == nil { table[record.hash] = record.principal }
@@ -104,7 +122,9 @@ final class KeyService: KeyDirectory, CredentialChecking {
             state.generation += 1
             return catalog.snapshot(generation: state.generation, keys: table)
         }
+        guard let next else { return false }
         snapshots.publish(next)
+        return true
     }
 
     private func put(_ record: KeyRecord) {
@@ -118,11 +138,14 @@ final class KeyService: KeyDirectory, CredentialChecking {
     }
 
     private func save() {
-        let records = state.withLock { Array($0.records.values) }
-        do {
-            try file.write(records)
-        } catch {
-            logger.warning("the snapshot cannot be kept on disk", metadata: ["error": "\(error)"])
+        // One at a time, each with what is in force when its turn comes: the file never goes back.
+        saving.withLock { _ in
+            let records = state.withLock { Array($0.records.values) }
+            do {
+                try file.write(records)
+            } catch {
+                logger.warning("the snapshot cannot be kept on disk", metadata: ["error": "\(error)"])
+            }
         }
     }
 
@@ -133,7 +156,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
         let record = KeyRecord(
             id: KeyFormat.makeID(), name: request.name, hash: KeyIdentifier.hash(of: secret), prefix: String(secret.prefix(7)),
             lastFour: String(secret.suffix(4)), tenant: request.tenant, team: request.team, agent: request.agent, user: request.user,
-            rights: request.rights, models: request.models, createdAt: wallTime(), expiresAt: request.expiresAt)
+            rights: request.rights, models: request.models, createdAt: WallTime.now, expiresAt: request.expiresAt)
         try await store.insert(record)
         put(record)
         save()
@@ -145,7 +168,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
     }
 
     func revoke(id: String) async throws(StoreError) -> KeyRecord? {
-        guard let record = try await store.revoke(id: id, at: wallTime()) else { return nil }
+        guard let record = try await store.revoke(id: id, at: WallTime.now) else { return nil }
         put(record)
         save()
         return record
@@ -154,6 +177,6 @@ final class KeyService: KeyDirectory, CredentialChecking {
     // MARK: CredentialChecking
 
     func principal(for credential: String) throws(GatewayError) -> Principal {
-        try KeyIdentifier().identify(credential, in: snapshots.snapshot, at: wallTime()).get()
+        try KeyIdentifier().identify(credential, in: snapshots.snapshot, at: WallTime.now).get()
     }
 }

@@ -11,7 +11,7 @@ final class GatewayMetrics: MetricsReporting {
     private let upstream: UpstreamShared
     private let snapshots: SnapshotSource
     private let connections: @Sendable () async -> Int
-    private let startedAt = wallTime()
+    private let startedAt = WallTime.now
 
     init(
         meters: [LoopMeters], journal: Journal, upstream: UpstreamShared, snapshots: SnapshotSource,

@@ -86,7 +86,8 @@ typedef struct {
     int64_t cached_tokens;
     int64_t reasoning_tokens;
     uint32_t content_bytes;   // of text that the model produced: content, text, arguments, reasoning, refusal
-    uint8_t has_usage;        // a top-level `usage` object
+    uint8_t has_usage;        // a top-level `usage` object with counts that can be read
+    uint8_t usage_is_bad;     // one of its counts is no whole number, or no number that a call can have
     uint8_t has_error;        // a top-level `error` that is neither null nor false
     uint8_t has_finish;       // a finish_reason that is a string
     uint8_t has_choices;      // a top-level `choices` array with something in it

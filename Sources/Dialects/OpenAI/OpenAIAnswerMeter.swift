@@ -17,7 +17,7 @@ package struct OpenAIAnswerMeter {
     }
 
     /// What the provider says it counted, if it says so.
-    package var usage: TokenUsage? { raw.has_usage == 1 ? raw.usage : nil }
+    package var usage: TokenUsage? { raw.usage }
 
     /// The bytes of text that the model produced, for an estimate.
     package var contentBytes: Int64 { Int64(raw.content_bytes) }
@@ -58,6 +58,9 @@ package struct OpenAIStreamScanner {
     /// The largest event that is held back until it is whole; nothing that we look for is larger.
     package static let pendingMax = 1 << 20
 
+    /// The end of an event has at most four bytes, so three of them may stand before a cut.
+    private static let endMax = 3
+
     /// - Parameter hidesUsage: whether the usage chunk was our wish and not the client's, and so must not reach it.
     package init(hidesUsage: Bool) {
         self.hidesUsage = hidesUsage
@@ -97,9 +100,13 @@ package struct OpenAIStreamScanner {
         if at < input.writerIndex {
             let rest = input.writerIndex - at
             if rest > OpenAIStreamScanner.pendingMax {
-                append(input, from: at, to: input.writerIndex, to: &output)
+                // All but what may be the first bytes of the blank line.
+                let kept = input.writerIndex - OpenAIStreamScanner.endMax
+                append(input, from: at, to: kept, to: &output)
                 isOversize = true
-                searched = 0
+                input.moveReaderIndex(to: kept)
+                pending = input
+                searched = OpenAIStreamScanner.endMax
             } else {
                 input.moveReaderIndex(to: at)
                 pending = input
@@ -140,14 +147,16 @@ package struct OpenAIStreamScanner {
             contentBytes += Int64(answer.content_bytes)
         }
         guard answer.has_usage == 1 else { return false }
-        usage = answer.usage
+        usage = answer.usage ?? usage
         return hidesUsage && answer.has_choices == 0 && answer.has_error == 0
     }
 }
 
 extension cscan_answer {
-    fileprivate var usage: TokenUsage {
-        TokenUsage(input: prompt_tokens, cachedInput: cached_tokens, output: completion_tokens, reasoning: reasoning_tokens).clamped
+    /// The counts, if there are any and all of them can be believed.
+    fileprivate var usage: TokenUsage? {
+        guard has_usage == 1, usage_is_bad == 0 else { return nil }
+        return TokenUsage(input: prompt_tokens, cachedInput: cached_tokens, output: completion_tokens, reasoning: reasoning_tokens).clamped
     }
 }
 

@@ -138,6 +138,8 @@ private func equal(_ body: ByteBuffer, _ place: Range<Int>, _ text: [UInt8]) -> 
 private func check(_ raw: cscan_request, endpoint: Endpoint) throws(GatewayError) {
     try require(raw, CSCAN_MODEL, [CSCAN_STRING], "a string", isOptional: false)
     if raw.model_length == 0 { throw .missingField("model") }
+    // It is echoed, logged and counted.
+    if raw.model_length > 256 { throw .wrongType(field: "model", expected: "a string of at most 256 bytes") }
     try require(raw, CSCAN_STREAM, [CSCAN_TRUE, CSCAN_FALSE, CSCAN_NULL], "a boolean")
     try require(raw, CSCAN_STREAM_OPTIONS, [CSCAN_OBJECT, CSCAN_NULL], "an object")
     try require(raw, CSCAN_INCLUDE_USAGE, [CSCAN_TRUE, CSCAN_FALSE, CSCAN_NULL], "a boolean")

@@ -11,7 +11,7 @@ struct KeyRequestReader {
         "name", "tenant", "team", "agent", "user", "rights", "scopes", "models", "allowed_models", "expires_at", "expires_in",
         "expires_in_seconds", "ttl",
     ]
-    private static let nameLengthMax = 256
+    private static let nameLengthMax = 64
     private static let modelsMax = 256
     /// 9999-12-31T23:59:59Z, the last moment that RFC 3339 can write, in seconds.
     private static let lastSecond: Double = 253_402_300_799

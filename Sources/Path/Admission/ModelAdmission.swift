@@ -22,6 +22,6 @@ package final class ModelAdmission: Admitting {
         guard question.principal.rights.contains(.inference) else { return .denied(.missingRight("inference")) }
         guard question.principal.mayUse(model: question.model.name) else { return .denied(.modelNotAllowed(question.model.name)) }
         if room.reserve() { return .granted(Hold(keeper: keeper)) }
-        return continuesWithoutJournal ? .granted(Hold(keeper: nobody)) : .denied(.journalUnavailable)
+        return continuesWithoutJournal ? .granted(Hold(keeper: nobody, isBacked: false)) : .denied(.journalUnavailable)
     }
 }

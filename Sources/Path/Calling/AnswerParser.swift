@@ -65,7 +65,8 @@ struct AnswerParser {
         while true {
             switch state {
             case .head:
-                guard let end = endOfHead(input) else {
+                guard looksLikeHTTP(input) else { throw .invalid }
+                guard let end = try endOfHead(input) else {
                     guard input.readableBytes <= AnswerParser.headMax else { throw .invalid }
                     pending = input
                     return
@@ -74,6 +75,7 @@ struct AnswerParser {
                 guard let head = try readHead(block) else { continue }
                 report(.head(head))
                 if case .done = state {
+                    finish(input)
                     report(.end)
                     return
                 }
@@ -82,7 +84,7 @@ struct AnswerParser {
                 let left = rest - Int64(part.readableBytes)
                 report(.body(part))
                 if left == 0 {
-                    state = .done
+                    finish(input)
                     report(.end)
                     return
                 }
@@ -103,9 +105,7 @@ struct AnswerParser {
             case .trailers:
                 guard let line = try readLine(&input) else { return }
                 guard line.readableBytes == 0 else { continue }
-                state = .done
-                // Bytes behind an answer that nobody asked for: the connection must not be used again.
-                if input.readableBytes > 0 { keepsAlive = false }
+                finish(input)
                 report(.end)
                 return
             case .untilClose:
@@ -117,6 +117,13 @@ struct AnswerParser {
                 return
             }
         }
+    }
+
+    /// The answer is complete. Bytes behind it are an answer that nobody asked for: the connection must not carry another call, which would
+    /// take them for its own.
+    private mutating func finish(_ rest: ByteBuffer) {
+        state = .done
+        if rest.readableBytes > 0 { keepsAlive = false }
     }
 
     private func take(_ input: inout ByteBuffer, upTo limit: Int64) -> ByteBuffer? {
@@ -155,23 +162,38 @@ struct AnswerParser {
 
     // MARK: The head
 
-    private func endOfHead(_ input: ByteBuffer) -> Int? {
-        input.withUnsafeReadableBytes { bytes in
+    /// Whether it can still become a head: another protocol is noticed by its first bytes, not when our patience ends.
+    private func looksLikeHTTP(_ input: ByteBuffer) -> Bool {
+        input.readableBytesView.prefix(7).elementsEqual("HTTP/1.".utf8.prefix(min(7, input.readableBytes)))
+    }
+
+    private func endOfHead(_ input: ByteBuffer) throws(Failure) -> Int? {
+        var isBroken = false
+        let end: Int? = input.withUnsafeReadableBytes { bytes in
             var at = 0
             while let base = bytes.baseAddress, at < bytes.count, let found = memchr(base + at, 10, bytes.count - at) {
                 let index = found - UnsafeMutableRawPointer(mutating: base)
+                // A line that ends in LF alone is read differently by different readers, so by none of ours.
+                if index == 0 || bytes[index - 1] != 13 {
+                    isBroken = true
+                    return nil
+                }
                 if index >= 3, bytes[index - 1] == 13, bytes[index - 2] == 10, bytes[index - 3] == 13 { return index + 1 }
                 at = index + 1
             }
             return nil
         }
+        if isBroken { throw .invalid }
+        return end
     }
 
     /// Reads a head; `nil` for an interim answer (1xx), which nobody has asked for.
     private mutating func readHead(_ block: ByteBuffer) throws(Failure) -> UpstreamHead? {
-        var facts = HeadFacts()
+        var facts = AnswerFacts()
         let isSound = block.withUnsafeReadableBytes { facts.read($0) }
         guard isSound else { throw .invalid }
+        // Nobody has asked for another protocol.
+        if facts.status == 101 { throw .invalid }
         if facts.status < 200 { return nil }
         keepsAlive = facts.isHTTP11 ? !facts.saysClose : facts.saysKeepAlive
         if facts.isChunked {
@@ -186,8 +208,8 @@ struct AnswerParser {
             state = .untilClose
         }
         return UpstreamHead(
-            status: facts.status, isEventStream: facts.isEventStream, isJSON: facts.isJSON,
-            contentLength: facts.isChunked ? -1 : facts.length, passedOn: facts.passedOn)
+            status: facts.status, isEventStream: facts.isEventStream, isJSON: facts.isJSON, isEncoded: facts.isEncoded,
+            contentLength: facts.isChunked ? -1 : facts.length, contentType: facts.contentType, passedOn: facts.passedOn)
     }
 }
 

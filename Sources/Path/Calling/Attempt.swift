@@ -63,9 +63,8 @@ final class Attempt: UpstreamAttempt {
         let before = state
         close()
         if case .running(let connection) = before { connection.abandon() }
-        if case .queued(let ticket) = before, !permits.leave(ticket: ticket) {
-            // The permit is on its way here; whoever brings it finds the attempt over and gives it back.
-        }
+        // A permit that is on its way here already is given back by whoever brings it and finds the attempt over.
+        if case .queued(let ticket) = before { _ = permits.leave(ticket: ticket) }
     }
 
     func finishQuietly() {

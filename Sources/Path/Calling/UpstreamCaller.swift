@@ -118,12 +118,33 @@ package final class UpstreamCaller: UpstreamCalling {
                     if !attempt.isOver { attempt.failed(.unreachable) }
                     return
                 }
-                if attempt.isOver {
-                    self.keep(connection)
-                } else {
-                    attempt.run(on: connection, request: self.request(attempt.order))
+                guard tls != nil else {
+                    self.opened(connection, for: attempt)
+                    return
                 }
+                self.awaitHandshake(connection, channel, for: attempt)
             }
+    }
+
+    /// The time to connect covers TLS too: a server that accepts and then says nothing is one that cannot be reached.
+    private func awaitHandshake(_ connection: UpstreamConnection, _ channel: any Channel, for attempt: Attempt) {
+        let limit = TimeAmount.milliseconds(attempt.order.provider.timeouts.connectMilliseconds)
+        let timer = loop.scheduleTask(in: limit) { channel.close(promise: nil) }
+        connection.handshakeEnd(on: loop).assumeIsolated().whenComplete { result in
+            timer.cancel()
+            switch result {
+            case .success: self.opened(connection, for: attempt)
+            case .failure: if !attempt.isOver { attempt.failed(.unreachable) }
+            }
+        }
+    }
+
+    private func opened(_ connection: UpstreamConnection, for attempt: Attempt) {
+        if attempt.isOver {
+            keep(connection)
+        } else {
+            attempt.run(on: connection, request: request(attempt.order))
+        }
     }
 
     /// Takes a connection back for the next call.

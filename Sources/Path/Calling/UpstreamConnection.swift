@@ -1,5 +1,6 @@
 internal import Contracts
 import NIOCore
+import NIOTLS
 import Synchronization
 
 /// One connection to a provider: reads answers, and carries one call at a time.
@@ -21,6 +22,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var isReadWanted = false
     private var isEnded = false
     private var quietBytes = 0
+    /// Whether the connection has waited for a call: one that then ends without a byte was most likely closed while it waited.
+    private var hasWaited = false
+    /// Whether a request is being handed to the socket; what fails then is told after `carry` has returned.
+    private var isCarrying = false
+    private var handshake: EventLoopPromise<Void>?
 
     /// What a call that has all it wants may still have coming before the connection is given up.
     private static let quietMaxBytes = 64 * 1024
@@ -33,8 +39,12 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     var isUsable: Bool { context?.channel.isActive ?? false }
 
-    /// Whether a call before this one has gone over the connection.
-    private var isReused: Bool { callsCarried > 1 }
+    /// A promise for the end of the TLS handshake, to be asked for before it can have ended.
+    func handshakeEnd(on loop: any EventLoop) -> EventLoopFuture<Void> {
+        let promise = handshake ?? loop.makePromise(of: Void.self)
+        handshake = promise
+        return promise.futureResult
+    }
 
     // MARK: For the pool and the attempt
 
@@ -44,11 +54,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
         callsCarried += 1
         parser.reset()
         isEnded = false
-        isPaused = false
         quietBytes = 0
+        resume()
         guard let context else { return }
+        isCarrying = true
         for part in request { context.write(wrapOutboundOut(part), promise: nil) }
         context.flush()
+        isCarrying = false
     }
 
     func pause() { isPaused = true }
@@ -76,7 +88,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         }
     }
 
-    func becameIdle() { idleSince = .now() }
+    func becameIdle() {
+        idleSince = .now()
+        hasWaited = true
+    }
 
     // MARK: Channel events
 
@@ -88,6 +103,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        handshake?.fail(ChannelError.eof)
+        handshake = nil
         caller.shared.open.wrappingSubtract(1, ordering: .relaxed)
     }
 
@@ -134,8 +151,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed {
-            connectionEnded(context)
+        if let event = event as? ChannelEvent, event == .inputClosed { connectionEnded(context) }
+        if let event = event as? TLSUserEvent, case .handshakeCompleted = event {
+            handshake?.succeed()
+            handshake = nil
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -167,18 +186,23 @@ final class UpstreamConnection: ChannelDuplexHandler {
         attempt = nil
         context.close(promise: nil)
         guard let failed else { return }
+        let fault: UpstreamFault
         if parser.hasBegun {
-            failed.failed(.cut)
-        } else if isReused {
+            fault = .cut
+        } else if hasWaited {
             caller.shared.staleConnections.wrappingAdd(1, ordering: .relaxed)
-            failed.failed(.staleConnection)
+            fault = .staleConnection
         } else {
-            failed.failed(.unreachable)
+            fault = .unreachable
         }
+        // A write that fails at once must not be told from within the call that ordered it.
+        if isCarrying { context.eventLoop.assumeIsolated().execute { failed.failed(fault) } } else { failed.failed(fault) }
     }
 
     private func end(_ attempt: Attempt, context: ChannelHandlerContext) {
         self.attempt = nil
+        // A slow client may have had it paused; it must be read again, or the next call would never hear of its answer.
+        resume()
         // First the connection, then the news: the next call that the news sets off may use it.
         if parser.keepsAlive, context.channel.isActive {
             caller.keep(self)

@@ -26,7 +26,7 @@ package struct EdgeOptions: Sendable {
     package var continuesWithoutJournal: Bool
 
     package init(
-        bodyMaxBytes: Int = 10 << 20, controlBodyMaxBytes: Int = 1 << 20, plainAnswerMaxBytes: Int = 1 << 20,
+        bodyMaxBytes: Int = 10 << 20, controlBodyMaxBytes: Int = 64 << 10, plainAnswerMaxBytes: Int = 1 << 20,
         scanOnLoopMaxBytes: Int = 256 << 10, totalTimeout: TimeAmount = .seconds(180), headTimeout: TimeAmount = .seconds(15),
         bodyTimeout: TimeAmount = .seconds(30), keepAlive: TimeAmount = .seconds(75), writeStall: TimeAmount = .seconds(30),
         budgetWait: TimeAmount = .seconds(5), continuesWithoutJournal: Bool = false

@@ -18,7 +18,7 @@ extension Lane {
     /// Sends an answer that needs no provider.
     func send(_ reply: Reply) {
         switch reply {
-        case .refusal(let error, let attempts): sendRefusal(error, attempts: attempts)
+        case .refusal(let error, let attempts, let hints): sendRefusal(error, attempts: attempts, hints: hints)
         case .models(let body):
             var answer = ByteBufferAllocator().buffer(capacity: 256 + body.readableBytes)
             writeStatus(200, to: &answer)
@@ -33,7 +33,7 @@ extension Lane {
     }
 
     /// Sends an error of ours in OpenAI's shape.
-    func sendRefusal(_ error: GatewayError, attempts: Int, latencyMicroseconds: Int64 = -1) {
+    func sendRefusal(_ error: GatewayError, attempts: Int, hints: ByteBuffer) {
         var body = ByteBuffer()
         body.writeOpenAIError(error)
         var answer = ByteBufferAllocator().buffer(capacity: 512 + body.readableBytes)
@@ -50,11 +50,7 @@ extension Lane {
             answer.writeDecimal(Int64(attempts))
             answer.writeStaticString("\r\n")
         }
-        if latencyMicroseconds >= 0 {
-            answer.writeStaticString("x-martlet-latency-ms: ")
-            answer.writeMilliseconds(fromMicroseconds: latencyMicroseconds)
-            answer.writeStaticString("\r\n")
-        }
+        answer.writeImmutableBuffer(hints)
         finishHead(length: body.readableBytes, to: &answer)
         // A HEAD request gets the head that GET would have got.
         if head?.method != .HEAD { answer.writeImmutableBuffer(body) }
@@ -96,7 +92,7 @@ extension Lane {
         head.put("x-request-id: ")
         head.put(requestID)
         head.put("\r\n")
-        head.put(loop.dateLine(at: wallTime()))
+        head.put(loop.dateLine(at: WallTime.now))
         if willClose {
             head.put("connection: close\r\n")
         } else if isHTTP10 {

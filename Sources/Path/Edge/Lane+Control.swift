@@ -6,7 +6,7 @@ internal import Vocabulary
 
 /// The control plane's side of a lane: the request is read whole, handed over, and its answer is written as it comes.
 extension Lane {
-    func beginControl(_ head: HTTPRequestHead, _ facts: HeadFacts) {
+    func beginControl(_ head: HTTPRequestHead, _ facts: RequestFacts) {
         if let expect = facts.expect, !isName(expect, "100-continue") { return refuse(.expectationFailed) }
         if let length = facts.contentLength, length > loop.options.controlBodyMaxBytes {
             return refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
@@ -42,7 +42,7 @@ extension Lane {
         if !saidID {
             answer.writeString("x-request-id: \(requestID)\r\n")
         }
-        answer.writeImmutableBuffer(loop.dateLine(at: wallTime()))
+        answer.writeImmutableBuffer(loop.dateLine(at: WallTime.now))
         controlIsChunked = contentLength == nil && !isHTTP10 && status != 204 && status != 304 && self.head?.method != .HEAD
         if contentLength == nil, isHTTP10 { closeWithAnswer() }
         answer.writeString(willClose ? "connection: close\r\n" : (isHTTP10 ? "connection: keep-alive\r\n" : ""))

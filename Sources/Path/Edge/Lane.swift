@@ -35,7 +35,8 @@ final class Lane: ChannelDuplexHandler {
 
     /// An answer that waits for the end of a body.
     enum Reply {
-        case refusal(GatewayError, attempts: Int)
+        /// `hints`: lines of the provider's that tell the client when to come back.
+        case refusal(GatewayError, attempts: Int, hints: ByteBuffer = ByteBuffer())
         case models(ByteBuffer)
     }
 
@@ -43,7 +44,7 @@ final class Lane: ChannelDuplexHandler {
     var phase = Phase.idle
     var context: ChannelHandlerContext?
     var head: HTTPRequestHead?
-    var facts: HeadFacts?
+    var facts: RequestFacts?
     var requestID = ""
     var call: ModelCall?
     var body = ByteBuffer()
@@ -51,11 +52,13 @@ final class Lane: ChannelDuplexHandler {
     var budgetHeld = 0
     private var budgetWaitSince: NIODeadline?
     private var waiting: CircularBuffer<HTTPServerRequestPart> = []
+    private var isTakingWaiting = false
     private var isReadWanted = false
     private var closesAfterAnswer = false
     /// Whether the rest of the request in hand will not come, or cannot be read: nothing waits for it.
     private var isInputBroken = false
     private var lastProgress = NIODeadline.now()
+    private var requestBegan = NIODeadline.now()
     private var headBegan: NIODeadline?
     private var sawPart = false
     private var unwritableSince: NIODeadline?
@@ -113,7 +116,8 @@ final class Lane: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? HTTPParserError {
-            unreadable(error)
+            // The connection ended within a message: that is a client that left, not one that wrote nonsense.
+            if error == .invalidEOFState { inputClosed() } else { unreadable(error) }
         } else {
             context.close(promise: nil)
         }
@@ -178,8 +182,9 @@ final class Lane: ChannelDuplexHandler {
     private func begin(_ head: HTTPRequestHead) {
         guard case .idle = phase else { return }
         headBegan = nil
+        requestBegan = lastProgress
         ticket &+= 1
-        let facts = HeadFacts(head)
+        let facts = RequestFacts(head)
         self.head = head
         self.facts = facts
         requestID = facts.requestID ?? loop.makeRequestID()
@@ -195,7 +200,7 @@ final class Lane: ChannelDuplexHandler {
         }
     }
 
-    private func beginCall(_ endpoint: Endpoint, _ head: HTTPRequestHead, _ facts: HeadFacts) {
+    private func beginCall(_ endpoint: Endpoint, _ head: HTTPRequestHead, _ facts: RequestFacts) {
         let snapshot = loop.currentSnapshot()
         let call = ModelCall(lane: self, endpoint: endpoint, snapshot: snapshot, requestID: requestID, facts: facts)
         self.call = call
@@ -204,6 +209,8 @@ final class Lane: ChannelDuplexHandler {
         case .failure(let error): call.refuse(error)
         case .success(let principal):
             call.begin(principal)
+            // The answer before this one may have left the client with more than it can take at once.
+            if unwritableSince != nil { call.clientWritability(false) }
             reserveBody(facts)
             if facts.expect != nil { sendContinue() }
         }
@@ -211,7 +218,7 @@ final class Lane: ChannelDuplexHandler {
 
     /// Everything that can be refused by the head alone.
     private func check(
-        _ head: HTTPRequestHead, _ facts: HeadFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
+        _ head: HTTPRequestHead, _ facts: RequestFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
     ) -> Result<Principal, GatewayError> {
         if head.method != .POST { return .failure(.wrongMethod(allowed: "POST")) }
         if let expect = facts.expect, !isName(expect, "100-continue") { return .failure(.expectationFailed) }
@@ -228,7 +235,7 @@ final class Lane: ChannelDuplexHandler {
     }
 
     /// Who sends this. The same credential on the same connection under the same snapshot needs no second look-up.
-    func identify(_ facts: HeadFacts, _ snapshot: Snapshot, _ now: WallTime) -> Result<Principal, GatewayError> {
+    func identify(_ facts: RequestFacts, _ snapshot: Snapshot, _ now: WallTime) -> Result<Principal, GatewayError> {
         guard let credential = facts.credential else { return .failure(.missingKey) }
         if let known = knownCredential, known.generation == snapshot.generation, isSame(known.text, credential),
             !known.principal.isExpired(at: now)
@@ -240,10 +247,10 @@ final class Lane: ChannelDuplexHandler {
         return answer
     }
 
-    private func beginModels(_ id: String?, _ head: HTTPRequestHead, _ facts: HeadFacts) {
+    private func beginModels(_ id: String?, _ head: HTTPRequestHead, _ facts: RequestFacts) {
         let snapshot = loop.currentSnapshot()
         guard head.method == .GET else { return refuse(.wrongMethod(allowed: "GET")) }
-        switch identify(facts, snapshot, wallTime()) {
+        switch identify(facts, snapshot, WallTime.now) {
         case .failure(let error): refuse(error)
         case .success(let principal):
             guard principal.rights.contains(.inference) else { return refuse(.missingRight("inference")) }
@@ -280,7 +287,8 @@ final class Lane: ChannelDuplexHandler {
             }
             append(bytes)
         case .controlBody:
-            if body.readableBytes + bytes.readableBytes > loop.options.controlBodyMaxBytes {
+            guard takeRoom(for: bytes) else { return }
+            guard body.readableBytes + bytes.readableBytes <= loop.options.controlBodyMaxBytes else {
                 refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
                 return
             }
@@ -317,7 +325,7 @@ final class Lane: ChannelDuplexHandler {
 
     // MARK: The memory budget
 
-    private func reserveBody(_ facts: HeadFacts) {
+    private func reserveBody(_ facts: RequestFacts) {
         guard let length = facts.contentLength, length > 0 else { return }
         if loop.budget.take(length) { budgetHeld = length } else { waitForBudget() }
     }
@@ -330,7 +338,8 @@ final class Lane: ChannelDuplexHandler {
             budgetHeld = needed
             return true
         }
-        waiting.append(.body(bytes))
+        // In front: what waits already came behind it.
+        waiting.prepend(.body(bytes))
         waitForBudget()
         return false
     }
@@ -349,7 +358,7 @@ final class Lane: ChannelDuplexHandler {
             takeWaiting()
         } else if now - since > loop.options.budgetWait {
             budgetWaitSince = nil
-            call?.refuse(.overloaded)
+            if let call { call.refuse(.overloaded) } else { refuse(.overloaded) }
             takeWaiting()
         }
     }
@@ -403,15 +412,16 @@ final class Lane: ChannelDuplexHandler {
         case .call, .control, .lingering, .closed: bodyIsOpen = false
         }
         head = nil
-        guard !closesAfterAnswer, !loop.drainState.isDraining else {
-            if bodyIsOpen {
+        guard !willClose else {
+            if bodyIsOpen || !waiting.isEmpty {
+                // Closing while unread bytes wait would reset the connection and could take the answer with it.
+                waiting.removeAll()
                 phase = .lingering(until: .now() + Lane.lingerMax)
                 context?.close(mode: .output, promise: nil)
                 readOn()
             } else {
                 phase = .closed
-                // Closing while unread bytes wait would reset the connection and could take the answer with it.
-                if waiting.isEmpty { closeAfterFlush() } else { context?.close(promise: nil) }
+                closeAfterFlush()
             }
             return
         }
@@ -426,6 +436,11 @@ final class Lane: ChannelDuplexHandler {
     }
 
     private func takeWaiting() {
+        // An answer that needs nobody else comes back here from within the loop below; the loop then goes on, instead of growing the stack
+        // by a turn for every request of a burst.
+        guard !isTakingWaiting else { return }
+        isTakingWaiting = true
+        defer { isTakingWaiting = false }
         while budgetWaitSince == nil, !waiting.isEmpty {
             switch phase {
             case .call, .control, .closed: return
@@ -435,7 +450,8 @@ final class Lane: ChannelDuplexHandler {
         readOn()
     }
 
-    var willClose: Bool { closesAfterAnswer || loop.drainState.isDraining }
+    /// Whether the connection ends with the answer in hand. A drain lets go of it, but first answers what has been read already.
+    var willClose: Bool { closesAfterAnswer || (loop.drainState.isDraining && waiting.isEmpty) }
     var isHTTP10: Bool { head.map { $0.version.major == 1 && $0.version.minor == 0 } ?? false }
 
     /// The answer has no end of its own: it ends with the connection.
@@ -473,7 +489,7 @@ final class Lane: ChannelDuplexHandler {
         case .dropBody(let then): send(then)
         case .idle, .controlBody:
             requestID = loop.makeRequestID()
-            facts = facts ?? HeadFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
+            facts = facts ?? RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
             phase = .controlBody
             send(.refusal(refusal, attempts: 0))
         case .call, .control:
@@ -495,8 +511,13 @@ final class Lane: ChannelDuplexHandler {
 
     func endRunningCall() {
         switch phase {
-        case .call, .callBody: call?.drain()
-        case .idle, .dropBody, .lingering, .controlBody, .control: context?.close(promise: nil)
+        case .call, .callBody:
+            giveUpInput()
+            call?.drain()
+        case .dropBody(let then):
+            giveUpInput()
+            send(then)
+        case .idle, .lingering, .controlBody, .control: context?.close(promise: nil)
         case .closed: break
         }
     }
@@ -529,7 +550,9 @@ final class Lane: ChannelDuplexHandler {
             giveUpInput()
             send(then)
         case .controlBody:
-            guard now - lastProgress > loop.options.bodyTimeout else { return }
+            tryBudget(now)
+            // The whole of it, not only the pause between two bytes: these bodies are small, and anybody may send one.
+            guard case .controlBody = phase, now - requestBegan > loop.options.bodyTimeout else { return }
             giveUpInput()
             refuse(.requestTimeout)
         case .call: call?.tick(now)
@@ -549,7 +572,7 @@ final class Lane: ChannelDuplexHandler {
 
     private func timeOutHead() {
         requestID = loop.makeRequestID()
-        facts = HeadFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
+        facts = RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
         closesAfterAnswer = true
         phase = .controlBody
         send(.refusal(.requestTimeout, attempts: 0))

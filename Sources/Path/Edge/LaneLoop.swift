@@ -133,12 +133,6 @@ package final class LaneLoop {
     }
 }
 
-/// Now, in UTC.
-func wallTime() -> WallTime {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)
-}
 
 private func writeHexadecimal(_ number: UInt64, digits: Int, to bytes: UnsafeMutableBufferPointer<UInt8>) {
     for place in 0..<digits {

@@ -25,13 +25,16 @@ extension ModelCall {
     ///   - bodyBytes: room to leave behind the head.
     ///   - finish: writes what else the head has, the empty line included; at most 512 bytes.
     private func answer(bodyBytes: Int, finish: (inout HeadWriter) -> Void) -> ByteBuffer {
-        let passedOn = answerHead?.passedOn.readableBytes ?? 0
+        let passedOn = answerHead.map { $0.passedOn.readableBytes + $0.contentType.readableBytes } ?? 0
         let size = 1024 + passedOn + (deployment?.answerHeaders.count ?? 0)
         var answer = ByteBufferAllocator().buffer(capacity: size + bodyBytes)
         answer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
             var head = HeadWriter(target)
             lane.putStatus(answerHead?.status ?? 200, to: &head)
-            if let passedOn = answerHead?.passedOn { head.put(passedOn) }
+            if let answerHead {
+                head.put(answerHead.contentType)
+                head.put(answerHead.passedOn)
+            }
             lane.putCommonHeaders(to: &head)
             if let deployment { head.put(deployment.answerHeaders) }
             head.put("x-martlet-cache: off\r\nx-martlet-attempts: ")
@@ -85,7 +88,8 @@ extension ModelCall {
         let status = answerHead?.status ?? 200
         if status >= 400, !(meter.isWholeObject && meter.hasError) {
             // An error page, or an error of another shape: our own shape, with the provider's status.
-            lane.reply(.refusal(.upstreamStatus(provider: deployment?.provider.id ?? "", status: status), attempts: walk.attempts))
+            let error = GatewayError.upstreamStatus(provider: deployment?.provider.id ?? "", status: status)
+            lane.reply(.refusal(error, attempts: walk.attempts, hints: answerHead?.passedOn ?? ByteBuffer()))
             return
         }
         let length = gathered.readableBytes

@@ -32,8 +32,8 @@ final class ModelCall: UpstreamListener {
     let loop: LaneLoop
     let endpoint: Endpoint
     let requestID: String
-    let facts: HeadFacts
-    let startedAt = wallTime()
+    let facts: RequestFacts
+    let startedAt = WallTime.now
     let began = NIODeadline.now()
     private let snapshot: Snapshot
     private(set) var walk: Walk
@@ -64,11 +64,11 @@ final class ModelCall: UpstreamListener {
     private(set) var waitedNanoseconds: Int64 = 0
     private(set) var firstByteAt: NIODeadline?
     private var isOver = false
-    /// Bytes for the client that wait for the head to be sent.
-    var pendingEvents: ByteBuffer?
+    /// What has come and is being reported: the walk says what becomes of it.
+    private var incoming: ByteBuffer?
     var recorded: Recorded?
 
-    init(lane: Lane, endpoint: Endpoint, snapshot: Snapshot, requestID: String, facts: HeadFacts) {
+    init(lane: Lane, endpoint: Endpoint, snapshot: Snapshot, requestID: String, facts: RequestFacts) {
         self.lane = lane
         loop = lane.loop
         self.endpoint = endpoint
@@ -163,6 +163,7 @@ final class ModelCall: UpstreamListener {
 
     private func perform(_ action: WalkAction) {
         switch action {
+        // The lane reads it in any case: a body that is not wanted has to be read past.
         case .readBody: break
         case .ask: ask()
         case .call, .retry: call(needsFreshConnection: action == .retry)
@@ -177,9 +178,9 @@ final class ModelCall: UpstreamListener {
             pausedAt = nil
             lastByteAt = .now()
             attempt?.resume()
-        case .gather: break
+        case .gather: if let bytes = incoming.take() { gather(bytes) }
         case .forwardHead: sendStreamHead()
-        case .forward: break
+        case .forward: if let bytes = incoming.take() { forward(bytes) }
         case .record(let outcome, let error): writeRecord(outcome, error)
         case .release: finish { release() }
         case .refuse(let error): finish { lane.reply(.refusal(error, attempts: walk.attempts)) }
@@ -256,11 +257,13 @@ final class ModelCall: UpstreamListener {
     func upstreamStarted() { sentAt = .now() }
 
     func upstreamHead(_ head: UpstreamHead) {
+        guard !isOver else { return }
         let now = NIODeadline.now()
         lastByteAt = now
         if firstByteAt == nil { firstByteAt = now }
         answerHead = head
         switch head.status {
+        case _ where head.isEncoded: attemptFailed(.invalid)
         case 200..<300 where head.isEventStream:
             // Nothing goes out before the first event is here: a stream that dies before it can still become an error or a fallback.
             passing = .events(OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false)))
@@ -276,21 +279,19 @@ final class ModelCall: UpstreamListener {
     }
 
     func upstreamBytes(_ bytes: ByteBuffer) {
+        guard !isOver else { return }
         lastByteAt = .now()
         switch passing {
         case .nothing: break
-        case .whole: gather(bytes)
-        case .events: pass(events: bytes)
-        case .raw(let held):
+        case .whole, .raw:
             meter.feed(bytes)
-            lane.writeChunk(held)
-            passing = .raw(held: bytes)
+            incoming = bytes
+            report(.upstreamBytes)
+        case .events: pass(events: bytes)
         }
     }
 
     private func gather(_ bytes: ByteBuffer) {
-        report(.upstreamBytes)
-        meter.feed(bytes)
         if gathered.readableBytes == 0 {
             gathered = bytes
         } else {
@@ -302,6 +303,16 @@ final class ModelCall: UpstreamListener {
         if gathered.readableBytes > loop.options.plainAnswerMaxBytes {
             // An error of that size is no message for anybody.
             if let status = answerHead?.status, status >= 400 { attemptFailed(.invalid) } else { passRaw() }
+        }
+    }
+
+    /// Sends on what has come; of a large plain answer all but the newest piece, which waits for the record.
+    private func forward(_ bytes: ByteBuffer) {
+        if case .raw(let held) = passing {
+            lane.writeChunk(held)
+            passing = .raw(held: bytes)
+        } else {
+            lane.writeChunk(bytes)
         }
     }
 
@@ -318,11 +329,12 @@ final class ModelCall: UpstreamListener {
         let output = scanner.feed(bytes)
         let isDone = scanner.isDone
         passing = .events(scanner)
-        if output != nil || isDone, !walk.hasForwardedHead { report(.upstreamHead(.stream)) }
-        if let output {
-            lane.writeChunk(output)
-            report(.upstreamBytes)
+        if scanner.hasError, scanner.contentEvents == 0, !walk.hasForwardedHead {
+            // The stream is an error from its first event on: the client has nothing yet, so it can still become another attempt or a status.
+            attemptFailed(.invalid)
+            return
         }
+        send(events: output, isEnd: isDone)
         guard isDone, !isOver else { return }
         // The client's answer ends here; what the provider still sends is its own affair.
         attempt?.finishQuietly()
@@ -330,9 +342,17 @@ final class ModelCall: UpstreamListener {
         report(.upstreamEnd)
     }
 
+    private func send(events: ByteBuffer?, isEnd: Bool) {
+        if events != nil || isEnd, !walk.hasForwardedHead { report(.upstreamHead(.stream)) }
+        guard let events else { return }
+        incoming = events
+        report(.upstreamBytes)
+    }
+
     func upstreamReadComplete() { lane.flush() }
 
     func upstreamEnd() {
+        guard !isOver else { return }
         attemptIsOver()
         switch passing {
         case .nothing: attemptFailed(.invalid)
@@ -348,13 +368,13 @@ final class ModelCall: UpstreamListener {
             let rest = scanner.rest()
             let isComplete = scanner.isDone || scanner.hasFinish || scanner.hasError
             passing = .events(scanner)
-            if rest != nil || isComplete, !walk.hasForwardedHead { report(.upstreamHead(.stream)) }
-            if let rest { lane.writeChunk(rest) }
+            send(events: rest, isEnd: isComplete)
             isComplete ? report(.upstreamEnd) : attemptFailed(.cut)
         }
     }
 
     func upstreamFailed(_ fault: UpstreamFault) {
+        guard !isOver else { return }
         attemptIsOver()
         switch fault {
         case .unreachable: attemptFailed(.unreachable)

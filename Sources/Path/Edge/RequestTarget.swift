@@ -1,4 +1,3 @@
-import NIOHTTP1
 internal import Vocabulary
 
 /// What a request is for, by its path alone.
@@ -19,9 +18,9 @@ enum RequestTarget {
             return
         }
         var path = Substring(uri)
-        if !path.hasPrefix("/"), let scheme = path.range(of: "://") {
+        for scheme in ["http://", "https://"] where path.hasPrefix(scheme) {
             // The absolute form (RFC 9112 §3.2.2) is for proxies, but a server must take it.
-            path = path[scheme.upperBound...]
+            path = path.dropFirst(scheme.count)
             path = path.firstIndex(of: "/").map { path[$0...] } ?? "/"
         }
         if let end = path.firstIndex(where: { $0 == "?" || $0 == "#" }) { path = path[..<end] }
@@ -38,17 +37,6 @@ enum RequestTarget {
             self = percentDecoded(rest.dropFirst(8)).map { .modelItem($0) } ?? .unknown(String(path))
         default: self = .unknown(String(path))
         }
-    }
-}
-
-extension Substring {
-    fileprivate func range(of text: String) -> Range<Index>? {
-        var at = startIndex
-        while at < endIndex {
-            if self[at...].hasPrefix(text) { return at..<index(at, offsetBy: text.count) }
-            at = index(after: at)
-        }
-        return nil
     }
 }
 

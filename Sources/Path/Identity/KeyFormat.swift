@@ -1,7 +1,7 @@
 /// The form of an API key: `mk_`, 32 random characters, and 6 of checksum, all base 62 (PRODUCT H1).
 ///
-/// The checksum is CRC-32 (the one of zlib) of everything before it, as GitHub's tokens have it: a mistyped key is refused without a look-up,
-/// and scanners for leaked secrets know a real one when they see it.
+/// The checksum is CRC-32 (the one of zlib) of everything before it, as GitHub's tokens have it: a mistyped key can be told from a wrong one
+/// without a look-up, and scanners for leaked secrets know a real one when they see it.
 package enum KeyFormat {
     package static let prefix = "mk_"
     package static let randomCount = 32

@@ -17,7 +17,7 @@ package final class CallSettler: CallSettling, HoldKeeping {
     package func nextRecordID() -> RecordID { journal.nextRecordID() }
 
     package func settle(_ record: UsageRecord, hold: consuming Hold) -> Bool {
-        let isWritten = journal.append(record, isPromised: true)
+        let isWritten = journal.append(record, isPromised: hold.isBacked)
         hold.settle()
         meters.update { $0.count(record) }
         log.ended(record)

@@ -1,3 +1,4 @@
+import Glibc
 internal import Vocabulary
 
 /// Decides which refusals get a record of their own and counts the others together, so that no flood of bad requests fills the journal
@@ -75,13 +76,30 @@ extension UsageRecord {
     }
 }
 
-/// The network of an address: /24 of IPv4, /48 of IPv6.
+/// The network of an address: /24 of IPv4, /48 of IPv6. A text that is no address stays as it is.
 func addressPrefix(_ address: String) -> String {
-    if address.contains(":") {
-        let groups = address.split(separator: ":", omittingEmptySubsequences: false).prefix(3)
-        return groups.joined(separator: ":") + "::/48"
+    let plain = String(address.prefix { $0 != "%" })
+    var four = in_addr()
+    if inet_pton(AF_INET, plain, &four) == 1 { return network(of: four) }
+    var six = in6_addr()
+    guard inet_pton(AF_INET6, plain, &six) == 1 else { return address }
+    return withUnsafeMutableBytes(of: &six) { bytes in
+        // ::ffff:a.b.c.d is an IPv4 client on a socket for both.
+        if bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == 0xff, bytes[11] == 0xff {
+            return network(of: bytes.loadUnaligned(fromByteOffset: 12, as: in_addr.self))
+        }
+        for index in 6..<16 { bytes[index] = 0 }
+        return text(AF_INET6, bytes.baseAddress) + "/48"
     }
-    let parts = address.split(separator: ".")
-    guard parts.count == 4 else { return address }
-    return parts[..<3].joined(separator: ".") + ".0/24"
+}
+
+private func network(of address: in_addr) -> String {
+    var address = in_addr(s_addr: address.s_addr & UInt32(0xffff_ff00).bigEndian)
+    return text(AF_INET, &address) + "/24"
+}
+
+private func text(_ family: Int32, _ address: UnsafeRawPointer?) -> String {
+    var characters = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+    guard let address, inet_ntop(family, address, &characters, socklen_t(characters.count)) != nil else { return "" }
+    return String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

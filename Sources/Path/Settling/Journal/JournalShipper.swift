@@ -69,7 +69,7 @@ package final class JournalShipper: UsageShipping {
     }
 
     private func round() async {
-        let began = wallTime()
+        let began = WallTime.now
         do {
             try await ship(journal.segments())
             let wasFailing = state.withLock { state in
@@ -185,9 +185,3 @@ private func syncDirectory(_ path: String) -> Bool {
     return fsync(descriptor) == 0
 }
 
-/// Now, in UTC.
-func wallTime() -> WallTime {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)
-}

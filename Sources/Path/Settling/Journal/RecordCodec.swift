@@ -7,7 +7,7 @@ package import Vocabulary
 package enum RecordCodec {
     /// The first byte of a record: the version of this layout.
     static let version: UInt8 = 1
-    /// No record is larger, in bytes: 192 of numbers, and every text at its limit.
+    /// No record is larger, in bytes: 160 of numbers and lengths, and every text at its limit.
     package static let sizeMax = 1536
 
     /// The limits of the texts, in bytes, in the order in which they are written.

@@ -5,7 +5,7 @@ internal import Vocabulary
 /// What the head of a request says, read in one pass over its headers.
 ///
 /// A class, so that the lane and its call hold it at the price of one retain.
-final class HeadFacts {
+final class RequestFacts {
     private(set) var contentLength: Int?
     private(set) var isChunked = false
     private(set) var credential: String?

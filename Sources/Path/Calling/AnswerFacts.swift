@@ -2,7 +2,7 @@ import Glibc
 import NIOCore
 
 /// What the head of an answer says, as far as we ask.
-struct HeadFacts {
+struct AnswerFacts {
     var status = 0
     var isHTTP11 = true
     var length: Int64 = -1
@@ -11,7 +11,10 @@ struct HeadFacts {
     var saysKeepAlive = false
     var isEventStream = false
     var isJSON = false
-    /// The lines that the client may see.
+    var isEncoded = false
+    /// The `content-type` line.
+    var contentType = ByteBuffer()
+    /// The other lines that the client may see.
     var passedOn = ByteBuffer()
 
     /// Reads a head with its empty line.
@@ -67,30 +70,21 @@ struct HeadFacts {
         case 17 where isName(bytes, name, "transfer-encoding"):
             guard value.count == 7, isName(bytes, value, "chunked"), !isChunked else { return false }
             isChunked = true
+        case 16 where isName(bytes, name, "content-encoding"):
+            if !(value.isEmpty || isName(bytes, value, "identity")) { isEncoded = true }
         case 12 where isName(bytes, name, "content-type"):
             isEventStream = contains(bytes, value, "text/event-stream")
             isJSON = contains(bytes, value, "json")
-            return pass(bytes, "content-type: ", value)
+            return pass(bytes, "content-type: ", value, to: &contentType)
         // The headers of a provider that reach the client; everything else is the provider's own business.
-        case 11 where isName(bytes, name, "retry-after"): return pass(bytes, "retry-after: ", value)
-        case 14 where isName(bytes, name, "retry-after-ms"): return pass(bytes, "retry-after-ms: ", value)
-        case 14 where isName(bytes, name, "x-should-retry"): return pass(bytes, "x-should-retry: ", value)
-        case 20 where isName(bytes, name, "openai-processing-ms"): return pass(bytes, "openai-processing-ms: ", value)
-        case 14 where isName(bytes, name, "openai-version"): return pass(bytes, "openai-version: ", value)
-        case 12 where isName(bytes, name, "openai-model"): return pass(bytes, "openai-model: ", value)
+        case 11 where isName(bytes, name, "retry-after"): return pass(bytes, "retry-after: ", value, to: &passedOn)
+        case 14 where isName(bytes, name, "retry-after-ms"): return pass(bytes, "retry-after-ms: ", value, to: &passedOn)
+        case 14 where isName(bytes, name, "x-should-retry"): return pass(bytes, "x-should-retry: ", value, to: &passedOn)
+        case 20 where isName(bytes, name, "openai-processing-ms"): return pass(bytes, "openai-processing-ms: ", value, to: &passedOn)
+        case 14 where isName(bytes, name, "openai-version"): return pass(bytes, "openai-version: ", value, to: &passedOn)
+        case 12 where isName(bytes, name, "openai-model"): return pass(bytes, "openai-model: ", value, to: &passedOn)
         default: break
         }
-        return true
-    }
-
-    /// Writes a header for the client; a value with a control character in it is no sound header.
-    private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>) -> Bool {
-        let text = UnsafeRawBufferPointer(rebasing: bytes[value])
-        guard text.allSatisfy({ ($0 >= 0x20 && $0 != 0x7f) || $0 == 9 }) else { return false }
-        if passedOn.capacity == 0 { passedOn.reserveCapacity(256) }
-        passedOn.writeStaticString(name)
-        passedOn.writeBytes(text)
-        passedOn.writeStaticString("\r\n")
         return true
     }
 
@@ -127,4 +121,17 @@ private func contains(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ te
     guard range.count >= count else { return false }
     for start in range.lowerBound...(range.upperBound - count) where isName(bytes, start..<start + count, text) { return true }
     return false
+}
+
+/// Writes a header for the client; a value with a control character in it is no sound header.
+private func pass(
+    _ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>, to lines: inout ByteBuffer
+) -> Bool {
+    let text = UnsafeRawBufferPointer(rebasing: bytes[value])
+    guard text.allSatisfy({ ($0 >= 0x20 && $0 != 0x7f) || $0 == 9 }) else { return false }
+    if lines.capacity == 0 { lines.reserveCapacity(128) }
+    lines.writeStaticString(name)
+    lines.writeBytes(text)
+    lines.writeStaticString("\r\n")
+    return true
 }
