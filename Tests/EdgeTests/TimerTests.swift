@@ -61,14 +61,6 @@ import Vocabulary
         }
     }
 
-    @Test func `a head that is not completed behind another request is answered, too`() async throws {
-        try await Bench.run(EdgeOptions(headTimeout: short, keepAlive: .seconds(60)), script: { _, attempt in attempt.answer("ok") }) { bench in
-            let client = try await bench.client()
-            try await client.send(chat() + "GET /x HTTP/1.1\r\nhost:")
-            #expect(try await client.receiveToEnd().statuses == [200, 408])
-        }
-    }
-
     @Test(arguments: [20, 200_000]) func `a body that does not come is answered and ends`(length: Int) async throws {
         try await Bench.run(EdgeOptions(bodyTimeout: short)) { bench in
             let client = try await bench.client()
@@ -132,12 +124,13 @@ import Vocabulary
     }
 
     @Test func `the pieces of a body keep their order while they wait for room`() async throws {
-        try await Bench.run(budget: 300_000, script: { _, attempt in attempt.answer("ok") }) { bench in
+        try await Bench.run(EdgeOptions(controlBodyMaxBytes: 1 << 20), budget: 300_000, script: { _, attempt in attempt.answer("ok") }) { bench in
             let second = try await bench.client()
             // A large body before it, so that the next one is read in large pieces, too.
             let warmUp = String(repeating: "x", count: 250_000)
             try await second.send("POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: \(warmUp.utf8.count)\r\n\r\n\(warmUp)")
-            #expect(try await second.receive(until: "control POST").statuses == [200])
+            let warm = try await second.receive(until: "control POST")
+            #expect(warm.statuses == [200], "\(warm.prefix(400))")
             let large = try await bench.client()
             try await large.send(opening(230_000))
             let small = try await bench.client()
