@@ -64,15 +64,19 @@ import Vocabulary
 
     @Test func `counts that cannot be are not believed`() {
         func tokens(_ inner: String) -> TokenUsage? { Measured("{\"usage\":{\(inner)}}").usage }
-        #expect(tokens(#""prompt_tokens":-5,"completion_tokens":1.5"#) == TokenUsage())
-        #expect(tokens(#""prompt_tokens":99999999999999999999999,"completion_tokens":7"#) == TokenUsage(output: 7))
-        #expect(tokens(#""prompt_tokens":9223372036854775807,"completion_tokens":1e3"#) != nil)
-        #expect(tokens(#""prompt_tokens":"12","completion_tokens":null"#) == TokenUsage())
+        // A usage with one count that is none is no usage: an estimate is nearer to the truth than a zero.
+        for unbelievable in [
+            #""prompt_tokens":-5,"completion_tokens":15"#, #""prompt_tokens":5,"completion_tokens":1.5"#, #""prompt_tokens":1e1"#,
+            #""prompt_tokens":99999999999999999999999,"completion_tokens":7"#, #""prompt_tokens":1000000001,"completion_tokens":7"#,
+            #""prompt_tokens":"12","completion_tokens":3"#, #""prompt_tokens":12,"completion_tokens":null"#, #""total_tokens":7"#, "",
+        ] {
+            #expect(tokens(unbelievable) == nil, "\(unbelievable)")
+        }
+        #expect(tokens(#""prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":null}"#) == TokenUsage(input: 3))
         #expect(tokens(#""prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":8}"#) == TokenUsage(input: 3, cachedInput: 3))
         #expect(
             tokens(#""prompt_tokens":3,"x":{"prompt_tokens":8,"y":[{"completion_tokens":8}]},"completion_tokens":4"#)
                 == TokenUsage(input: 3, output: 4))
-        #expect(tokens("") == TokenUsage())
     }
 
     @Test func `the text of the model is measured, and nothing else`() {

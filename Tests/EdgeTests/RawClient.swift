@@ -41,6 +41,8 @@ final class RawClient: Sendable {
     func receiveToEnd() async throws -> String { try await receive { _ in false } }
 
     var received: String { inbox.text }
+    /// Whether the server has ended the connection.
+    var isEnded: Bool { inbox.isEnded }
 
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
     func leave() async throws { try await channel.close().get() }
@@ -57,6 +59,7 @@ private final class Inbox: Sendable {
     private let state = NIOLockedValueBox(State())
 
     var text: String { state.withLockedValue { $0.text } }
+    var isEnded: Bool { state.withLockedValue { $0.isEnded } }
 
     func wait(_ isEnough: @escaping @Sendable (String) -> Bool, on loop: any EventLoop) -> EventLoopFuture<String> {
         let promise = loop.makePromise(of: String.self)

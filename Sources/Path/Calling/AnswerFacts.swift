@@ -43,7 +43,8 @@ struct AnswerFacts {
                 guard bytes[colon] > 0x20, bytes[colon] < 0x7f else { return false }
                 colon += 1
             }
-            guard colon > at, let end = lineFeed(bytes, from: colon + 1), bytes[end - 1] == 13 else { return false }
+            // A CR that does not end the line would end it for a more lenient reader.
+            guard colon > at, let end = find(10, in: bytes, from: colon + 1), find(13, in: bytes, from: colon + 1) == end - 1 else { return false }
             var from = colon + 1
             var to = end - 1
             while from < to, bytes[from] == 0x20 || bytes[from] == 9 { from += 1 }
@@ -51,11 +52,12 @@ struct AnswerFacts {
             guard take(bytes, name: at..<colon, value: from..<to) else { return false }
             at = end + 1
         }
-        return true
+        // A CR at the start of a line is the empty line, and that is the last one.
+        return at == bytes.count - 2
     }
 
-    private func lineFeed(_ bytes: UnsafeRawBufferPointer, from: Int) -> Int? {
-        guard let base = bytes.baseAddress, from < bytes.count, let found = memchr(base + from, 10, bytes.count - from) else { return nil }
+    private func find(_ byte: Int32, in bytes: UnsafeRawBufferPointer, from: Int) -> Int? {
+        guard let base = bytes.baseAddress, from < bytes.count, let found = memchr(base + from, byte, bytes.count - from) else { return nil }
         return UnsafeRawPointer(found) - base
     }
 
