@@ -144,7 +144,10 @@ private final class ScriptedConnection: ChannelInboundHandler {
 
     private func trickle(_ bytes: ArraySlice<UInt8>, _ context: ChannelHandlerContext, _ done: @escaping () -> Void) {
         guard let byte = bytes.first, context.channel.isActive else { return done() }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: [byte])), promise: nil)
-        context.eventLoop.assumeIsolated().execute { self.trickle(bytes.dropFirst(), context, done) }
+        // A timer and not a task: tasks run until there are none left, and only then is anything read.
+        context.eventLoop.assumeIsolated().scheduleTask(in: .microseconds(100)) {
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(bytes: [byte])), promise: nil)
+            self.trickle(bytes.dropFirst(), context, done)
+        }
     }
 }
