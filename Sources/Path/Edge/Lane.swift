@@ -7,8 +7,8 @@ internal import Vocabulary
 /// One client connection: reads requests, keeps them in order over both planes, and gives each to the walk or to the control plane.
 ///
 /// A request that arrives while another is being answered waits here, so neither plane can overtake the other, and the socket is not read
-/// meanwhile. The walk of a model call is in ``ModelCall``; how answers are written in `Lane+Answers`; the control plane's side in
-/// `Lane+Control`.
+/// any further. The walk of a model call is in ``ModelCall``; bodies are in `Lane+Bodies`, answers in `Lane+Answers`, the control plane's side
+/// in `Lane+Control`, limits of time in `Lane+Timers`.
 final class Lane: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
@@ -50,21 +50,21 @@ final class Lane: ChannelDuplexHandler {
     var body = ByteBuffer()
     /// What of the process's budget this connection holds.
     var budgetHeld = 0
-    private var budgetWaitSince: NIODeadline?
-    private var waiting: CircularBuffer<HTTPServerRequestPart> = []
+    var budgetWaitSince: NIODeadline?
+    var waiting: CircularBuffer<HTTPServerRequestPart> = []
     private var isTakingWaiting = false
     private var isReadWanted = false
     private var closesAfterAnswer = false
     /// Whether the rest of the request in hand will not come, or cannot be read: nothing waits for it.
     private var isInputBroken = false
-    private var lastProgress = NIODeadline.now()
-    private var requestBegan = NIODeadline.now()
-    private var headBegan: NIODeadline?
+    var lastProgress = NIODeadline.now()
+    var requestBegan = NIODeadline.now()
+    var headBegan: NIODeadline?
     private var sawPart = false
-    private var unwritableSince: NIODeadline?
+    var unwritableSince: NIODeadline?
     /// What waited to be written at the last look.
-    private var unwrittenBytes = 0
-    private var droppedBytes = 0
+    var unwrittenBytes = 0
+    var droppedBytes = 0
     private(set) var clientAddress = ""
     /// Grows with every request; answers of the control plane carry it.
     var ticket: UInt64 = 0
@@ -72,7 +72,7 @@ final class Lane: ChannelDuplexHandler {
     private var knownCredential: (text: String, principal: Principal, generation: UInt64)?
 
     /// What is read and dropped of a request that has been refused already, in bytes.
-    private static let dropMaxBytes = 16 << 20
+    static let dropMaxBytes = 16 << 20
     /// A refused request with a body up to here keeps its connection.
     private static let dropKeepsConnectionMaxBytes = 64 << 10
     private static let lingerMax = TimeAmount.seconds(2)
@@ -275,102 +275,6 @@ final class Lane: ChannelDuplexHandler {
         return body
     }
 
-    // MARK: Bodies
-
-    private func takeBody(_ bytes: ByteBuffer) {
-        switch phase {
-        case .callBody:
-            guard takeRoom(for: bytes) else { return }
-            guard body.readableBytes + bytes.readableBytes <= loop.options.bodyMaxBytes else {
-                call?.refuse(.bodyTooLarge(limitBytes: loop.options.bodyMaxBytes))
-                return
-            }
-            append(bytes)
-        case .controlBody:
-            guard takeRoom(for: bytes) else { return }
-            guard body.readableBytes + bytes.readableBytes <= loop.options.controlBodyMaxBytes else {
-                refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
-                return
-            }
-            append(bytes)
-        case .dropBody, .lingering:
-            droppedBytes += bytes.readableBytes
-            if droppedBytes > Lane.dropMaxBytes { context?.close(promise: nil) }
-        case .idle, .call, .control, .closed: break
-        }
-    }
-
-    private func append(_ bytes: ByteBuffer) {
-        if body.readableBytes == 0, facts?.contentLength == bytes.readableBytes {
-            body = bytes
-            return
-        }
-        if body.capacity == 0, let length = facts?.contentLength {
-            // All of it at once, and what the scanner wants to be readable behind it.
-            body = ByteBufferAllocator().buffer(capacity: length + OpenAIRequestScanner.padding)
-        }
-        body.writeImmutableBuffer(bytes)
-    }
-
-    private func endBody() {
-        switch phase {
-        case .callBody:
-            phase = .call
-            call?.bodyIsHere(body)
-        case .controlBody: submitControl()
-        case .dropBody(let then): send(then)
-        case .idle, .call, .control, .lingering, .closed: break
-        }
-    }
-
-    // MARK: The memory budget
-
-    private func reserveBody(_ facts: RequestFacts) {
-        guard let length = facts.contentLength, length > 0 else { return }
-        if loop.budget.take(length) { budgetHeld = length } else { waitForBudget() }
-    }
-
-    /// For bodies that do not say how long they are: room as they grow.
-    private func takeRoom(for bytes: ByteBuffer) -> Bool {
-        let needed = body.readableBytes + bytes.readableBytes
-        if needed <= budgetHeld { return true }
-        if loop.budget.take(needed - budgetHeld) {
-            budgetHeld = needed
-            return true
-        }
-        // In front: what waits already came behind it.
-        waiting.prepend(.body(bytes))
-        waitForBudget()
-        return false
-    }
-
-    private func waitForBudget() {
-        if budgetWaitSince == nil { budgetWaitSince = .now() }
-    }
-
-    private func tryBudget(_ now: NIODeadline) {
-        guard let since = budgetWaitSince else { return }
-        let needed = facts?.contentLength ?? body.readableBytes + 65_536
-        if loop.budget.take(needed - budgetHeld) {
-            budgetHeld = needed
-            budgetWaitSince = nil
-            lastProgress = now
-            takeWaiting()
-        } else if now - since > loop.options.budgetWait {
-            budgetWaitSince = nil
-            if let call { call.refuse(.overloaded) } else { refuse(.overloaded) }
-            takeWaiting()
-        }
-    }
-
-    func releaseBody() {
-        body = ByteBuffer()
-        if budgetHeld > 0 {
-            loop.budget.giveBack(budgetHeld)
-            budgetHeld = 0
-        }
-    }
-
     // MARK: Between two requests
 
     /// Sends an answer that is ready before its request has been read whole.
@@ -435,7 +339,7 @@ final class Lane: ChannelDuplexHandler {
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
 
-    private func takeWaiting() {
+    func takeWaiting() {
         // An answer that needs nobody else comes back here from within the loop below; the loop then goes on, instead of growing the stack
         // by a turn for every request of a burst.
         guard !isTakingWaiting else { return }
@@ -520,62 +424,6 @@ final class Lane: ChannelDuplexHandler {
         case .idle, .lingering, .controlBody, .control: context?.close(promise: nil)
         case .closed: break
         }
-    }
-
-    // MARK: Timers
-
-    func tick(_ now: NIODeadline) {
-        if isStalled(now) {
-            call?.clientStalled()
-            context?.close(promise: nil)
-            return
-        }
-        switch phase {
-        case .idle:
-            if let headBegan {
-                if now - headBegan > loop.options.headTimeout { timeOutHead() }
-            } else if now - lastProgress > loop.options.keepAlive {
-                context?.close(promise: nil)
-            }
-        case .callBody:
-            tryBudget(now)
-            if budgetWaitSince == nil, now - lastProgress > loop.options.bodyTimeout {
-                giveUpInput()
-                call?.bodyIsLate()
-            } else {
-                call?.tick(now)
-            }
-        case .dropBody(let then):
-            guard now - lastProgress > loop.options.bodyTimeout else { return }
-            giveUpInput()
-            send(then)
-        case .controlBody:
-            tryBudget(now)
-            // The whole of it, not only the pause between two bytes: these bodies are small, and anybody may send one.
-            guard case .controlBody = phase, now - requestBegan > loop.options.bodyTimeout else { return }
-            giveUpInput()
-            refuse(.requestTimeout)
-        case .call: call?.tick(now)
-        case .lingering(let until): if now > until { context?.close(promise: nil) }
-        case .control, .closed: break
-        }
-    }
-
-    /// Whether the client has taken nothing for too long. One that takes little, but takes it, is only slow.
-    private func isStalled(_ now: NIODeadline) -> Bool {
-        guard let since = unwritableSince, let context else { return false }
-        let unwritten = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        if unwritten < unwrittenBytes { unwritableSince = now }
-        unwrittenBytes = unwritten
-        return now - since > loop.options.writeStall && unwritableSince == since
-    }
-
-    private func timeOutHead() {
-        requestID = loop.makeRequestID()
-        facts = RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
-        closesAfterAnswer = true
-        phase = .controlBody
-        send(.refusal(.requestTimeout, attempts: 0))
     }
 }
 

@@ -7,8 +7,9 @@ internal import Walk
 
 /// One model call: the shell of its ``Walk``. It reports what happens, and does what the walk says.
 ///
-/// Confined to the loop of its lane. What the answers look like is in `ModelCall+Answers`; the record in `ModelCall+Record`.
-final class ModelCall: UpstreamListener {
+/// Confined to the loop of its lane. What the provider says comes in by `ModelCall+Upstream`, what the
+/// client gets is in `ModelCall+Answers`, the record in `ModelCall+Record`.
+final class ModelCall {
     /// How the answer in hand is passed on.
     enum Passing {
         case nothing
@@ -46,7 +47,7 @@ final class ModelCall: UpstreamListener {
     private(set) var bodyBytes = 0
     private var body = ByteBuffer()
     var hold: Hold?
-    private var attempt: (any UpstreamAttempt)?
+    var attempt: (any UpstreamAttempt)?
 
     var answerHead: UpstreamHead?
     var passing = Passing.nothing
@@ -56,16 +57,16 @@ final class ModelCall: UpstreamListener {
     /// Why a client counts as gone that has not left by itself.
     var leaveReason = ""
     /// When the attempt in hand was ordered, and when its request went out.
-    private var orderedAt = NIODeadline.now()
-    private var sentAt: NIODeadline?
-    private var lastByteAt = NIODeadline.now()
+    var orderedAt = NIODeadline.now()
+    var sentAt: NIODeadline?
+    var lastByteAt = NIODeadline.now()
     private var pausedAt: NIODeadline?
     /// Time spent waiting for providers, all attempts together, in nanoseconds.
     private(set) var waitedNanoseconds: Int64 = 0
-    private(set) var firstByteAt: NIODeadline?
-    private var isOver = false
+    var firstByteAt: NIODeadline?
+    var isOver = false
     /// What has come and is being reported: the walk says what becomes of it.
-    private var incoming: ByteBuffer?
+    var incoming: ByteBuffer?
     var recorded: Recorded?
 
     init(lane: Lane, endpoint: Endpoint, snapshot: Snapshot, requestID: String, facts: RequestFacts) {
@@ -240,154 +241,15 @@ final class ModelCall: UpstreamListener {
         attempt = loop.caller.start(order, for: self)
     }
 
-    private func cancelUpstream() {
+    func cancelUpstream() {
         attempt?.cancel()
         attemptIsOver()
     }
 
     /// The attempt in hand has come to its end, in whatever way.
-    private func attemptIsOver() {
+    func attemptIsOver() {
         if let sentAt { waitedNanoseconds += (NIODeadline.now() - sentAt).nanoseconds }
         sentAt = nil
         attempt = nil
-    }
-
-    // MARK: What the provider says
-
-    func upstreamStarted() { sentAt = .now() }
-
-    func upstreamHead(_ head: UpstreamHead) {
-        guard !isOver else { return }
-        let now = NIODeadline.now()
-        lastByteAt = now
-        if firstByteAt == nil { firstByteAt = now }
-        answerHead = head
-        switch head.status {
-        case _ where head.isEncoded: attemptFailed(.invalid)
-        case 200..<300 where head.isEventStream:
-            // Nothing goes out before the first event is here: a stream that dies before it can still become an error or a fallback.
-            passing = .events(OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false)))
-        case 200..<300 where head.isJSON:
-            passing = .whole
-            report(.upstreamHead(.plain))
-            if head.contentLength > Int64(loop.options.plainAnswerMaxBytes) { passRaw() }
-        case 400...599:
-            passing = .whole
-            report(.upstreamHead(.error(status: head.status)))
-        default: attemptFailed(.invalid)
-        }
-    }
-
-    func upstreamBytes(_ bytes: ByteBuffer) {
-        guard !isOver else { return }
-        lastByteAt = .now()
-        switch passing {
-        case .nothing: break
-        case .whole, .raw:
-            meter.feed(bytes)
-            incoming = bytes
-            report(.upstreamBytes)
-        case .events: pass(events: bytes)
-        }
-    }
-
-    private func gather(_ bytes: ByteBuffer) {
-        if gathered.readableBytes == 0 {
-            gathered = bytes
-        } else {
-            if let length = answerHead?.contentLength, length > 0, gathered.capacity < Int(length) {
-                gathered.reserveCapacity(min(Int(length), loop.options.plainAnswerMaxBytes + 65_536))
-            }
-            gathered.writeImmutableBuffer(bytes)
-        }
-        if gathered.readableBytes > loop.options.plainAnswerMaxBytes {
-            // An error of that size is no message for anybody.
-            if let status = answerHead?.status, status >= 400 { attemptFailed(.invalid) } else { passRaw() }
-        }
-    }
-
-    /// Sends on what has come; of a large plain answer all but the newest piece, which waits for the record.
-    private func forward(_ bytes: ByteBuffer) {
-        if case .raw(let held) = passing {
-            lane.writeChunk(held)
-            passing = .raw(held: bytes)
-        } else {
-            lane.writeChunk(bytes)
-        }
-    }
-
-    private func passRaw() {
-        passing = .raw(held: gathered)
-        gathered = ByteBuffer()
-        report(.answerTooLarge)
-    }
-
-    private func pass(events bytes: ByteBuffer) {
-        guard case .events(var scanner) = passing else { return }
-        // Taken out while it works: a second reference would have it copy its buffers.
-        passing = .nothing
-        let output = scanner.feed(bytes)
-        let isDone = scanner.isDone
-        passing = .events(scanner)
-        if scanner.hasError, scanner.contentEvents == 0, !walk.hasForwardedHead {
-            // The stream is an error from its first event on: the client has nothing yet, so it can still become another attempt or a status.
-            attemptFailed(.invalid)
-            return
-        }
-        send(events: output, isEnd: isDone)
-        guard isDone, !isOver else { return }
-        // The client's answer ends here; what the provider still sends is its own affair.
-        attempt?.finishQuietly()
-        attemptIsOver()
-        report(.upstreamEnd)
-    }
-
-    private func send(events: ByteBuffer?, isEnd: Bool) {
-        if events != nil || isEnd, !walk.hasForwardedHead { report(.upstreamHead(.stream)) }
-        guard let events else { return }
-        incoming = events
-        report(.upstreamBytes)
-    }
-
-    func upstreamReadComplete() { lane.flush() }
-
-    func upstreamEnd() {
-        guard !isOver else { return }
-        attemptIsOver()
-        switch passing {
-        case .nothing: attemptFailed(.invalid)
-        case .whole:
-            if let status = answerHead?.status, status < 400, !meter.isWholeObject || (meter.hasError && !meter.hasResult) {
-                attemptFailed(.invalid)
-            } else {
-                report(.upstreamEnd)
-            }
-        case .raw: meter.isWholeObject ? report(.upstreamEnd) : attemptFailed(.cut)
-        case .events(var scanner):
-            passing = .nothing
-            let rest = scanner.rest()
-            let isComplete = scanner.isDone || scanner.hasFinish || scanner.hasError
-            passing = .events(scanner)
-            send(events: rest, isEnd: isComplete)
-            isComplete ? report(.upstreamEnd) : attemptFailed(.cut)
-        }
-    }
-
-    func upstreamFailed(_ fault: UpstreamFault) {
-        guard !isOver else { return }
-        attemptIsOver()
-        switch fault {
-        case .unreachable: attemptFailed(.unreachable)
-        case .staleConnection: attemptFailed(.staleConnection)
-        case .cut: attemptFailed(.cut)
-        case .invalid: attemptFailed(.invalid)
-        case .timeout: attemptFailed(.timeout)
-        case .queueFull: attemptFailed(.queueFull)
-        }
-    }
-
-    private func attemptFailed(_ failure: UpstreamFailure) {
-        if attempt != nil { cancelUpstream() }
-        report(.upstreamFailed(failure))
     }
 }

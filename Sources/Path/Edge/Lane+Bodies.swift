@@ -1,0 +1,101 @@
+internal import Dialects
+import NIOCore
+import NIOHTTP1
+internal import Vocabulary
+
+/// Bodies of requests, and the memory that all of them share.
+extension Lane {
+    func takeBody(_ bytes: ByteBuffer) {
+        switch phase {
+        case .callBody:
+            guard takeRoom(for: bytes) else { return }
+            guard body.readableBytes + bytes.readableBytes <= loop.options.bodyMaxBytes else {
+                call?.refuse(.bodyTooLarge(limitBytes: loop.options.bodyMaxBytes))
+                return
+            }
+            append(bytes)
+        case .controlBody:
+            guard takeRoom(for: bytes) else { return }
+            guard body.readableBytes + bytes.readableBytes <= loop.options.controlBodyMaxBytes else {
+                refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
+                return
+            }
+            append(bytes)
+        case .dropBody, .lingering:
+            droppedBytes += bytes.readableBytes
+            if droppedBytes > Lane.dropMaxBytes { context?.close(promise: nil) }
+        case .idle, .call, .control, .closed: break
+        }
+    }
+
+    func append(_ bytes: ByteBuffer) {
+        if body.readableBytes == 0, facts?.contentLength == bytes.readableBytes {
+            body = bytes
+            return
+        }
+        if body.capacity == 0, let length = facts?.contentLength {
+            // All of it at once, and what the scanner wants to be readable behind it.
+            body = ByteBufferAllocator().buffer(capacity: length + OpenAIRequestScanner.padding)
+        }
+        body.writeImmutableBuffer(bytes)
+    }
+
+    func endBody() {
+        switch phase {
+        case .callBody:
+            phase = .call
+            call?.bodyIsHere(body)
+        case .controlBody: submitControl()
+        case .dropBody(let then): send(then)
+        case .idle, .call, .control, .lingering, .closed: break
+        }
+    }
+
+    // MARK: The memory budget
+
+    func reserveBody(_ facts: RequestFacts) {
+        guard let length = facts.contentLength, length > 0 else { return }
+        if loop.budget.take(length) { budgetHeld = length } else { waitForBudget() }
+    }
+
+    /// For bodies that do not say how long they are: room as they grow.
+    func takeRoom(for bytes: ByteBuffer) -> Bool {
+        let needed = body.readableBytes + bytes.readableBytes
+        if needed <= budgetHeld { return true }
+        if loop.budget.take(needed - budgetHeld) {
+            budgetHeld = needed
+            return true
+        }
+        // In front: what waits already came behind it.
+        waiting.prepend(.body(bytes))
+        waitForBudget()
+        return false
+    }
+
+    func waitForBudget() {
+        if budgetWaitSince == nil { budgetWaitSince = .now() }
+    }
+
+    func tryBudget(_ now: NIODeadline) {
+        guard let since = budgetWaitSince else { return }
+        let needed = facts?.contentLength ?? body.readableBytes + 65_536
+        if loop.budget.take(needed - budgetHeld) {
+            budgetHeld = needed
+            budgetWaitSince = nil
+            lastProgress = now
+            takeWaiting()
+        } else if now - since > loop.options.budgetWait {
+            budgetWaitSince = nil
+            if let call { call.refuse(.overloaded) } else { refuse(.overloaded) }
+            takeWaiting()
+        }
+    }
+
+    func releaseBody() {
+        body = ByteBuffer()
+        if budgetHeld > 0 {
+            loop.budget.giveBack(budgetHeld)
+            budgetHeld = 0
+        }
+    }
+}

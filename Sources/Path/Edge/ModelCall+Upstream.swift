@@ -1,0 +1,145 @@
+internal import Contracts
+internal import Dialects
+import NIOCore
+internal import Vocabulary
+internal import Walk
+
+/// What the provider says, as events of the walk.
+extension ModelCall: UpstreamListener {
+    func upstreamStarted() { sentAt = .now() }
+
+    func upstreamHead(_ head: UpstreamHead) {
+        guard !isOver else { return }
+        let now = NIODeadline.now()
+        lastByteAt = now
+        if firstByteAt == nil { firstByteAt = now }
+        answerHead = head
+        switch head.status {
+        case _ where head.isEncoded: attemptFailed(.invalid)
+        case 200..<300 where head.isEventStream:
+            // Nothing goes out before the first event is here: a stream that dies before it can still become an error or a fallback.
+            passing = .events(OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false)))
+        case 200..<300 where head.isJSON:
+            passing = .whole
+            report(.upstreamHead(.plain))
+            if head.contentLength > Int64(loop.options.plainAnswerMaxBytes) { passRaw() }
+        case 400...599:
+            passing = .whole
+            report(.upstreamHead(.error(status: head.status)))
+        default: attemptFailed(.invalid)
+        }
+    }
+
+    func upstreamBytes(_ bytes: ByteBuffer) {
+        guard !isOver else { return }
+        lastByteAt = .now()
+        switch passing {
+        case .nothing: break
+        case .whole, .raw:
+            meter.feed(bytes)
+            incoming = bytes
+            report(.upstreamBytes)
+        case .events: pass(events: bytes)
+        }
+    }
+
+    func gather(_ bytes: ByteBuffer) {
+        if gathered.readableBytes == 0 {
+            gathered = bytes
+        } else {
+            if let length = answerHead?.contentLength, length > 0, gathered.capacity < Int(length) {
+                gathered.reserveCapacity(min(Int(length), loop.options.plainAnswerMaxBytes + 65_536))
+            }
+            gathered.writeImmutableBuffer(bytes)
+        }
+        if gathered.readableBytes > loop.options.plainAnswerMaxBytes {
+            // An error of that size is no message for anybody.
+            if let status = answerHead?.status, status >= 400 { attemptFailed(.invalid) } else { passRaw() }
+        }
+    }
+
+    /// Sends on what has come; of a large plain answer all but the newest piece, which waits for the record.
+    func forward(_ bytes: ByteBuffer) {
+        if case .raw(let held) = passing {
+            lane.writeChunk(held)
+            passing = .raw(held: bytes)
+        } else {
+            lane.writeChunk(bytes)
+        }
+    }
+
+    private func passRaw() {
+        passing = .raw(held: gathered)
+        gathered = ByteBuffer()
+        report(.answerTooLarge)
+    }
+
+    private func pass(events bytes: ByteBuffer) {
+        guard case .events(var scanner) = passing else { return }
+        // Taken out while it works: a second reference would have it copy its buffers.
+        passing = .nothing
+        let output = scanner.feed(bytes)
+        let isDone = scanner.isDone
+        passing = .events(scanner)
+        if scanner.hasError, scanner.contentEvents == 0, !walk.hasForwardedHead {
+            // The stream is an error from its first event on: the client has nothing yet, so it can still become another attempt or a status.
+            attemptFailed(.invalid)
+            return
+        }
+        send(events: output, isEnd: isDone)
+        guard isDone, !isOver else { return }
+        // The client's answer ends here; what the provider still sends is its own affair.
+        attempt?.finishQuietly()
+        attemptIsOver()
+        report(.upstreamEnd)
+    }
+
+    private func send(events: ByteBuffer?, isEnd: Bool) {
+        if events != nil || isEnd, !walk.hasForwardedHead { report(.upstreamHead(.stream)) }
+        guard let events else { return }
+        incoming = events
+        report(.upstreamBytes)
+    }
+
+    func upstreamReadComplete() { lane.flush() }
+
+    func upstreamEnd() {
+        guard !isOver else { return }
+        attemptIsOver()
+        switch passing {
+        case .nothing: attemptFailed(.invalid)
+        case .whole:
+            if let status = answerHead?.status, status < 400, !meter.isWholeObject || (meter.hasError && !meter.hasResult) {
+                attemptFailed(.invalid)
+            } else {
+                report(.upstreamEnd)
+            }
+        case .raw: meter.isWholeObject ? report(.upstreamEnd) : attemptFailed(.cut)
+        case .events(var scanner):
+            passing = .nothing
+            let rest = scanner.rest()
+            let isComplete = scanner.isDone || scanner.hasFinish || scanner.hasError
+            passing = .events(scanner)
+            send(events: rest, isEnd: isComplete)
+            isComplete ? report(.upstreamEnd) : attemptFailed(.cut)
+        }
+    }
+
+    func upstreamFailed(_ fault: UpstreamFault) {
+        guard !isOver else { return }
+        attemptIsOver()
+        switch fault {
+        case .unreachable: attemptFailed(.unreachable)
+        case .staleConnection: attemptFailed(.staleConnection)
+        case .cut: attemptFailed(.cut)
+        case .invalid: attemptFailed(.invalid)
+        case .timeout: attemptFailed(.timeout)
+        case .queueFull: attemptFailed(.queueFull)
+        }
+    }
+
+    func attemptFailed(_ failure: UpstreamFailure) {
+        if attempt != nil { cancelUpstream() }
+        report(.upstreamFailed(failure))
+    }
+}
