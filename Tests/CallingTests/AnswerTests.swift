@@ -105,7 +105,7 @@ import Testing
         let heard = try await bench.call()
         #expect(heard.fault == .invalid && heard.ends == 0)
         try await bench.server.wait(for: .closed(0))
-        #expect(bench.shared.counts.connectionsOpen == 0)
+        try await bench.until { bench.shared.counts.connectionsOpen == 0 }
         try await bench.shutdown()
     }
 

@@ -94,11 +94,12 @@ struct Scanned: Equatable {
         #expect(scanned.output == Streams.events(running) && scanned.usage == TokenUsage(input: 4, output: 5))
     }
 
-    @Test(arguments: ["\n", "\r\n", "\r"], [true, false]) func `a cut at any byte changes nothing`(end: String, hidesUsage: Bool) {
+    @Test(arguments: ["\n", "\r\n", "\r"], [true, false]) func `a cut at any byte changes nothing`(end: String, hidesUsage: Bool) async {
         let text = Array((": ping\(end)\(end)" + Streams.events(Streams.whole, end: end)).utf8)
         let reference = Scanned([text], hidesUsage: hidesUsage)
         #expect(reference.data == Array(Streams.whole.dropLast(hidesUsage ? 2 : 1)))
         for place in 0...text.count {
+            await Task.yield()
             let cut = Scanned([Array(text[..<place]), Array(text[place...])], hidesUsage: hidesUsage)
             #expect(cut.data == reference.data && cut.usage == reference.usage && cut.isDone, "cut at \(place)")
             #expect(cut.contentBytes == reference.contentBytes && cut.contentEvents == reference.contentEvents && cut.hasFinish, "cut at \(place)")
@@ -108,11 +109,12 @@ struct Scanned: Equatable {
         #expect(single.data == reference.data && single.usage == reference.usage && single.isDone && single.contentBytes == reference.contentBytes)
     }
 
-    @Test func `cuts at random places change nothing`() {
+    @Test func `cuts at random places change nothing`() async {
         let text = Array((": ping\n\n" + Streams.events(Streams.whole + ["after"]) + "data: more").utf8)
         let reference = Scanned([text])
         var random = SplitMix(seed: 14)
         for _ in 0..<1_000 {
+            await Task.yield()
             var parts: [[UInt8]] = []
             var at = 0
             while at < text.count {
@@ -166,11 +168,12 @@ struct Scanned: Equatable {
         }
     }
 
-    @Test func `an event that is too large passes unread, and the next one is read again`() {
+    @Test func `an event that is too large passes unread, and the next one is read again`() async {
         let huge = #"{"choices":[{"delta":{"content":""# + String(repeating: "x", count: OpenAIStreamScanner.pendingMax + 5_000) + #""}}]}"#
         let text = Array(Streams.events([Streams.hello, huge, Streams.usage, Streams.finish, "[DONE]"]).utf8)
         let expected = Streams.events([Streams.hello, huge, Streams.finish])
         for size in [text.count, 65_536, 4_096] {
+            await Task.yield()
             let parts = stride(from: 0, to: text.count, by: size).map { Array(text[$0..<min($0 + size, text.count)]) }
             let scanned = Scanned(parts)
             #expect(scanned.output == expected && scanned.isDone && scanned.usage == Streams.counted && scanned.hasFinish, "parts of \(size)")

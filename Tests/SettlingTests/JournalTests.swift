@@ -50,6 +50,7 @@ import Vocabulary
         let segment = try folder.bytes(name)
         let ends = frames(of: segment)
         for length in ends[4]..<ends[5] {
+            await Task.yield()
             #expect(try await recovered(Array(segment[..<length]), name) == Array(records[..<4]), "cut at \(length)")
             // A page that never reached the disk reads as zeros.
             let zeroed = segment[..<length] + [UInt8](repeating: 0, count: segment.count - length)
@@ -65,6 +66,7 @@ import Vocabulary
         let segment = try folder.bytes(name)
         let ends = frames(of: segment)
         for place in ends[2]..<ends[3] {
+            await Task.yield()
             var damaged = segment
             damaged[place] ^= 1 << UInt8(place % 8)
             let found = try await recovered(damaged, name)

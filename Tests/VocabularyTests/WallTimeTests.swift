@@ -47,10 +47,11 @@ import Vocabulary
         #expect(WallTime(microseconds: microseconds).rfc3339.hasSuffix("Z"))
     }
 
-    @Test func `every day of four centuries follows the one before it`() {
+    @Test func `every day of four centuries follows the one before it`() async {
         var day = WallTime(microseconds: -86_400_000_000 * 146_097)
         var before = ""
-        for _ in 0..<146_097 {
+        for number in 0..<146_097 {
+            if number % 10_000 == 0 { await Task.yield() }
             let text = String(day.rfc3339.prefix(10))
             if !(text > before) || WallTime(text) != day { Issue.record("\(text) follows \(before)") }
             before = text
