@@ -110,7 +110,8 @@ let package = Package(
         tests("Calling", ["Calling", "Vocabulary", "Contracts", nio, nioPosix]),
         tests("Edge", ["Edge", "Vocabulary", "Contracts", nio, nioPosix, nioLocks]),
         tests("StoresSQLite", ["StoresSQLite", "MartletTestKit", "Vocabulary", "Contracts"]),
-        .target(name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
+        .target(
+            name: "CScan", path: "Sources/CScan", cSettings: [.unsafeFlags(["-O3"])], cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson")]),
     ],
     cxxLanguageStandard: .cxx17

@@ -1,5 +1,5 @@
-package import Vocabulary
 import Synchronization
+package import Vocabulary
 
 /// Holds the snapshot in force. Reading costs one atomic load while nothing has changed.
 package final class SnapshotSource: Sendable {

@@ -63,7 +63,8 @@ final class KeyService: KeyDirectory, CredentialChecking {
                 put(records)
                 logger.warning("keys are served from the last snapshot", metadata: ["keys.count": "\(records.count)", "error": "\(error)"])
             } catch let fileError {
-                logger.error("no keys: neither the store nor a snapshot can be read", metadata: ["error": "\(error)", "snapshot.error": "\(fileError)"])
+                logger.error(
+                    "no keys: neither the store nor a snapshot can be read", metadata: ["error": "\(error)", "snapshot.error": "\(fileError)"])
             }
             return false
         }

@@ -45,11 +45,21 @@ final class CallLog: CallLogging {
 
     private func metadata(of record: UsageRecord) -> Logger.Metadata {
         [
-            "request.id": "\(record.requestID)", "record.id": "\(record.id.text)", "endpoint": "\(record.endpoint.name)",
-            "model": "\(record.requestedModel)", "provider": "\(record.provider)", "outcome": "\(record.outcome.name)",
-            "status": .stringConvertible(record.status), "error.code": "\(record.errorCode)", "caller.id": "\(record.keyID)", "tenant": "\(record.tenant)",
-            "latency.us": .stringConvertible(record.latencyMicroseconds), "attempts": .stringConvertible(record.attempts), "usage.input": .stringConvertible(record.tokens.input),
-            "usage.output": .stringConvertible(record.tokens.output), "cost.nano_usd": .stringConvertible(record.cost.nanodollars),
+            "request.id": "\(record.requestID)",
+            "record.id": "\(record.id.text)",
+            "endpoint": "\(record.endpoint.name)",
+            "model": "\(record.requestedModel)",
+            "provider": "\(record.provider)",
+            "outcome": "\(record.outcome.name)",
+            "status": .stringConvertible(record.status),
+            "error.code": "\(record.errorCode)",
+            "caller.id": "\(record.keyID)",
+            "tenant": "\(record.tenant)",
+            "latency.us": .stringConvertible(record.latencyMicroseconds),
+            "attempts": .stringConvertible(record.attempts),
+            "usage.input": .stringConvertible(record.tokens.input),
+            "usage.output": .stringConvertible(record.tokens.output),
+            "cost.nano_usd": .stringConvertible(record.cost.nanodollars),
         ]
     }
 }

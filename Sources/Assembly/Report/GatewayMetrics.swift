@@ -105,7 +105,8 @@ final class GatewayMetrics: MetricsReporting {
             name: "martlet_upstream_connections_opened_total", help: "Connections opened to providers.",
             samples: [([], Int64(upstream.connectionsOpened))])
         text.counter(
-            name: "martlet_stale_connections_total", help: "Reused connections that ended without an answer byte; the call may have been billed twice.",
+            name: "martlet_stale_connections_total",
+            help: "Reused connections that ended without an answer byte; the call may have been billed twice.",
             samples: [([], Int64(upstream.staleRetries))])
         text.gauge(
             name: "martlet_snapshot_generation", help: "The snapshot in force.", samples: [([], Int64(clamping: snapshots.generation))])

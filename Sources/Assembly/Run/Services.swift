@@ -21,7 +21,11 @@ struct CallLogService: Service {
     let log: CallLog
 
     func run() async throws {
-        await withGracefulShutdownHandler { await log.run() } onGracefulShutdown: { log.finish() }
+        await withGracefulShutdownHandler {
+            await log.run()
+        } onGracefulShutdown: {
+            log.finish()
+        }
     }
 }
 

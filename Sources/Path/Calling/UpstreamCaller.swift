@@ -37,10 +37,13 @@ package final class UpstreamCaller: UpstreamCalling {
             return attempt
         }
         let bound = NIOLoopBound((self, attempt), eventLoop: loop)
-        switch permits.take(on: loop, wake: {
-            let (caller, attempt) = bound.value
-            caller.permitCame(attempt, permits)
-        }) {
+        switch permits.take(
+            on: loop,
+            wake: {
+                let (caller, attempt) = bound.value
+                caller.permitCame(attempt, permits)
+            })
+        {
         case .granted:
             attempt.permitGranted()
             connect(attempt, pool)

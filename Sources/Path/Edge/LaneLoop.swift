@@ -133,7 +133,6 @@ package final class LaneLoop {
     }
 }
 
-
 private func writeHexadecimal(_ number: UInt64, digits: Int, to bytes: UnsafeMutableBufferPointer<UInt8>) {
     for place in 0..<digits {
         let digit = UInt8(truncatingIfNeeded: number >> UInt64(4 * (digits - 1 - place))) & 15

@@ -56,7 +56,8 @@ package struct CallMeters: Sendable {
     package mutating func count(_ record: UsageRecord) {
         let labels = Labels(
             // A model that we do not know is the client's invention, and no label.
-            agent: record.agent, model: record.priceVersion.isEmpty ? "" : record.requestedModel, provider: record.provider, endpoint: record.endpoint,
+            agent: record.agent, model: record.priceVersion.isEmpty ? "" : record.requestedModel, provider: record.provider,
+            endpoint: record.endpoint,
             outcome: record.outcome, status: record.status)
         if lastPlace >= sums.count || sums[lastPlace].labels != labels { lastPlace = place(of: labels) }
         sums[lastPlace].series.add(record)

@@ -184,4 +184,3 @@ private func syncDirectory(_ path: String) -> Bool {
     defer { close(descriptor) }
     return fsync(descriptor) == 0
 }
-
