@@ -70,7 +70,15 @@ package final class Journal: Sendable {
         var state = State(spares: Array(repeating: [], count: loops), wanted: Array(repeating: 1, count: loops))
         for name in segmentNames(in: options.directory) {
             do {
-                state.segments.append(try JournalSegment.recover(directory: options.directory, name: name))
+                let segment = try JournalSegment.recover(directory: options.directory, name: name)
+                state.segments.append(segment)
+                if segment.hasUnreadTail {
+                    // A record torn by a power cut, or damage with whole records behind it: what can be read is shipped, and the file is kept.
+                    link(segment.path, segment.path + ".corrupt")
+                    logger.error(
+                        "journal segment ends in bytes that are no record; a copy is kept",
+                        metadata: ["journal.segment": "\(name)", "offset": "\(segment.written)"])
+                }
             } catch {
                 logger.error("journal segment set aside", metadata: ["journal.segment": "\(name)", "error": "\(error)"])
                 rename(options.directory + "/" + name, options.directory + "/" + name + ".corrupt")

@@ -96,6 +96,19 @@ final class JournalSegment: Sendable {
         return segment
     }
 
+    /// Whether anything but the zeros that were set aside stands behind the last whole record: a torn record, or damage with more behind it.
+    var hasUnreadTail: Bool {
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        var offset = written
+        while offset < size {
+            let count = buffer.withUnsafeMutableBytes { read(into: $0, at: offset) }
+            if count == 0 { return false }
+            if buffer[..<count].contains(where: { $0 != 0 }) { return true }
+            offset += Int64(count)
+        }
+        return false
+    }
+
     /// Appends one framed record. Only the owning loop calls this.
     func append(_ frame: UnsafeRawBufferPointer) throws(JournalError) {
         let offset = written
