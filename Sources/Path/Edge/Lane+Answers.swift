@@ -94,6 +94,7 @@ extension Lane {
         head.put("\r\n")
         head.put(loop.dateLine(at: WallTime.now))
         if willClose {
+            hasSaidClose = true
             head.put("connection: close\r\n")
         } else if isHTTP10 {
             head.put("connection: keep-alive\r\n")

@@ -45,7 +45,8 @@ extension Lane {
         answer.writeImmutableBuffer(loop.dateLine(at: WallTime.now))
         controlIsChunked = contentLength == nil && !isHTTP10 && status != 204 && status != 304 && self.head?.method != .HEAD
         if contentLength == nil, isHTTP10 { closeWithAnswer() }
-        answer.writeString(willClose ? "connection: close\r\n" : (isHTTP10 ? "connection: keep-alive\r\n" : ""))
+        hasSaidClose = willClose
+        answer.writeString(hasSaidClose ? "connection: close\r\n" : (isHTTP10 ? "connection: keep-alive\r\n" : ""))
         if let contentLength, status != 204, status != 304 {
             finishHead(length: contentLength, to: &answer)
         } else {

@@ -55,6 +55,8 @@ final class Lane: ChannelDuplexHandler {
     private var isTakingWaiting = false
     private var isReadWanted = false
     private var closesAfterAnswer = false
+    /// Whether the answer in hand tells the client that the connection ends with it.
+    var hasSaidClose = false
     /// Whether the rest of the request in hand will not come, or cannot be read: nothing waits for it.
     private var isInputBroken = false
     var lastProgress = NIODeadline.now()
@@ -190,6 +192,7 @@ final class Lane: ChannelDuplexHandler {
         requestID = facts.requestID ?? loop.makeRequestID()
         closesAfterAnswer = !head.isKeepAlive
         isInputBroken = false
+        hasSaidClose = false
         droppedBytes = 0
         switch RequestTarget(uri: head.uri) {
         case .model(let endpoint): beginCall(endpoint, head, facts)
@@ -316,7 +319,9 @@ final class Lane: ChannelDuplexHandler {
         case .call, .control, .lingering, .closed: bodyIsOpen = false
         }
         head = nil
-        guard !willClose else {
+        // Only a client that has been told may be left: an answer that was begun before a drain did not say so, and its connection ends when
+        // the drain closes what is idle.
+        guard !closesAfterAnswer, !hasSaidClose else {
             if bodyIsOpen || !waiting.isEmpty {
                 // Closing while unread bytes wait would reset the connection and could take the answer with it.
                 waiting.removeAll()
