@@ -10,7 +10,7 @@ struct Catalog: Sendable {
 
     /// - Parameter now: when the models came into being, for `/v1/models`.
     init(_ settings: Settings, at now: WallTime) {
-        let providers = settings.providers.map(Provider.init(settings:))
+        let providers = settings.providers.map { Provider(settings: $0, network: settings.network) }
         let byID = Dictionary(uniqueKeysWithValues: providers.map { ($0.id, $0) })
         self.providers = providers
         models = settings.models.map { model in
@@ -32,7 +32,7 @@ struct Catalog: Sendable {
 }
 
 extension Provider {
-    fileprivate convenience init(settings: Settings.Provider) {
+    fileprivate convenience init(settings: Settings.Provider, network: Settings.Network) {
         switch settings.kind {
         case .openAI:
             self.init(
@@ -45,8 +45,20 @@ extension Provider {
                         firstByteMilliseconds: settings.firstByteTimeout.milliseconds,
                         idleMilliseconds: settings.idleTimeout.milliseconds),
                     concurrencyMax: settings.concurrencyMax, queueMax: settings.queueMax,
-                    acceptsStreamOptions: settings.acceptsStreamOptions, retriesStaleConnections: settings.retriesStaleConnections))
+                    acceptsStreamOptions: settings.acceptsStreamOptions, retriesStaleConnections: settings.retriesStaleConnections,
+                    egress: Egress(settings: settings, network: network)))
         }
+    }
+}
+
+extension Egress {
+    fileprivate init(settings: Settings.Provider, network: Settings.Network) {
+        self.init(
+            proxy: settings.proxy.map {
+                OutboundProxy(isTLS: $0.isTLS, host: $0.host, port: $0.port, authorization: $0.authorization, caFile: network.caFile)
+            },
+            clientCertificateFile: settings.clientCertificateFile, clientKeyFile: settings.clientKeyFile, serverName: settings.serverName,
+            addresses: AddressRules(allowsLinkLocal: network.allowsLinkLocal, denied: network.denied))
     }
 }
 

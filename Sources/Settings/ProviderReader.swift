@@ -3,18 +3,21 @@ import Foundation
 /// Reads `providers[]`.
 struct ProviderReader {
     let report: ReadingReport
+    private let network: Settings.Network
     private let limit: ClosedRange<Duration> = .milliseconds(1) ... .seconds(86_400)
     private let keys = [
-        "id", "kind", "base_url", "api_key", "headers", "ca_file", "timeouts", "max_concurrency", "max_queue", "stream_options", "retry_stale",
+        "id", "kind", "base_url", "api_key", "headers", "proxy", "ca_file", "client_cert", "client_key", "server_name", "timeouts",
+        "max_concurrency", "max_queue", "stream_options", "retry_stale",
     ]
     /// Headers that the gateway sets itself, or that would break the framing of a request.
     private let reserved: Set<String> = [
         "host", "connection", "content-length", "content-type", "content-encoding", "transfer-encoding", "te", "trailer", "upgrade",
-        "keep-alive", "proxy-connection", "expect",
+        "keep-alive", "proxy-connection", "proxy-authorization", "expect",
     ]
 
-    init(report: ReadingReport) {
+    init(report: ReadingReport, network: Settings.Network) {
         self.report = report
+        self.network = network
     }
 
     /// - Returns: the providers without a mistake, and the ids of all of them: a deployment of a mistaken one is no mistake of its own.
@@ -64,7 +67,8 @@ struct ProviderReader {
         provider.kind = section.choice("kind", provider.kind)
         provider.apiKey = section.secret("api_key")
         provider.headers = headers(section, hasKey: provider.apiKey != nil)
-        provider.caFile = caFile(section, isTLS: baseURL?.isTLS)
+        if let baseURL { provider.proxy = NetworkReader(report: report).proxy(of: section, at: baseURL, default: network) }
+        readTLS(section, isTLS: baseURL?.isTLS, &provider)
         let timeouts = section.section("timeouts", keys: ["connect", "first_byte", "idle"])
         provider.connectTimeout = timeouts.duration("connect", provider.connectTimeout, in: limit)
         provider.firstByteTimeout = timeouts.duration("first_byte", provider.firstByteTimeout, in: limit)
@@ -128,14 +132,23 @@ struct ProviderReader {
         return headers
     }
 
-    private func caFile(_ section: SectionReader, isTLS: Bool?) -> String? {
-        guard let path = section.name("ca_file") else { return nil }
-        guard let handle = FileHandle(forReadingAtPath: path), (try? handle.read(upToCount: 1)) != nil else {
-            section.fail("ca_file", "the file \(path) cannot be read")
-            return nil
+    private func readTLS(_ section: SectionReader, isTLS: Bool?, _ provider: inout Settings.Provider) {
+        provider.caFile = readableFile(section, "ca_file")
+        provider.clientCertificateFile = readableFile(section, "client_cert")
+        provider.clientKeyFile = readableFile(section, "client_key") ?? provider.clientCertificateFile
+        if section.node("client_key") != nil, section.node("client_cert") == nil {
+            section.fail("client_key", "is of no use without client_cert")
         }
-        if isTLS == false { report.warn("\(section.path).ca_file has no use, since base_url is http://") }
-        return path
+        if let name = section.name("server_name") {
+            if isHostName(name.utf8) { provider.serverName = name } else { section.fail("server_name", "must be a host name") }
+        }
+        if isTLS == false {
+            for key in ["ca_file", "client_cert", "server_name"] where section.node(key) != nil {
+                report.warn("\(section.path).\(key) has no use, since base_url is http://")
+            }
+        } else if provider.caFile == nil {
+            provider.caFile = network.caFile
+        }
     }
 
     private func warnAboutURL(_ provider: Settings.Provider) {

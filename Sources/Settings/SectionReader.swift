@@ -193,7 +193,7 @@ struct SectionReader {
 }
 
 /// A value as a message shows it: one line, not too long.
-private func shortened(_ text: String) -> String {
+func shortened(_ text: String) -> String {
     let line = text.prefix(60).map { $0.isNewline ? " " : String($0) }.joined()
     return text.count > 60 ? line + "…" : line
 }

@@ -8,6 +8,7 @@ extension Settings {
             .init("data", text("data", data)),
             .init("log", .mapping([.init("level", text("log.level", log.level.rawValue)), .init("calls", text("log.calls", log.calls.rawValue))])),
             .init("journal", effectiveJournal),
+            .init("network", effectiveNetwork),
             .init("providers", .list(providers.map(effective))),
             .init("models", .list(models.map(effective))),
             .init("pricing", .mapping([.init("unknown", effective(pricing.unknown, "pricing.unknown"))])),
@@ -69,6 +70,19 @@ extension Settings {
         ])
     }
 
+    private var effectiveNetwork: EffectiveValue {
+        var entries: [EffectiveValue.Entry] = [
+            .init("proxy", text("network.proxy", network.proxy.text)),
+            .init("no_proxy", .list(network.noProxy.map { .text($0.text, nil) })),
+        ]
+        if let file = network.caFile { entries.append(.init("ca_file", text("network.ca_file", file))) }
+        entries += [
+            .init("allow_link_local", literal("network.allow_link_local", network.allowsLinkLocal)),
+            .init("deny", .list(network.denied.map { .text($0.description, nil) })),
+        ]
+        return .mapping(entries)
+    }
+
     private func effective(_ provider: Provider) -> EffectiveValue {
         let path = "providers.\(provider.id)"
         var entries: [EffectiveValue.Entry] = [
@@ -81,7 +95,11 @@ extension Settings {
             let headers = provider.headers.map { EffectiveValue.Entry($0.name, text("\(path).headers.\($0.name)", $0.value.masked)) }
             entries.append(.init("headers", .mapping(headers)))
         }
+        entries.append(.init("proxy", text("\(path).proxy", provider.proxy?.text ?? "off")))
         if let file = provider.caFile { entries.append(.init("ca_file", text("\(path).ca_file", file))) }
+        if let file = provider.clientCertificateFile { entries.append(.init("client_cert", text("\(path).client_cert", file))) }
+        if let file = provider.clientKeyFile { entries.append(.init("client_key", text("\(path).client_key", file))) }
+        if let name = provider.serverName { entries.append(.init("server_name", text("\(path).server_name", name))) }
         entries += [
             .init(
                 "timeouts",

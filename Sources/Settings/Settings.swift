@@ -12,6 +12,8 @@ package struct Settings: Sendable, Equatable {
     package var log = Log()
     /// `journal`: the log of settled calls on disk.
     package var journal = Journal()
+    /// `network`: how providers are reached.
+    package var network = Network()
     /// `providers[]`, in the order of the file; ids are unique.
     package var providers: [Provider] = []
     /// `models[]`, in the order of the file; names are unique and every deployment names one of `providers`.
@@ -140,6 +142,14 @@ extension Settings {
         package var headers: [Header] = []
         /// `ca_file`: PEM certificates to trust instead of the system's, relative to the working directory.
         package var caFile: String?
+        /// `client_cert`: a PEM chain that we show to the provider (mTLS), relative to the working directory.
+        package var clientCertificateFile: String?
+        /// `client_key`: its private key, PEM; the default is the same file.
+        package var clientKeyFile: String?
+        /// `server_name`: the name that the provider's certificate must bear, where it is not the host's.
+        package var serverName: String?
+        /// `proxy`, or what `network.proxy` and `network.no_proxy` make of it; `nil` connects directly.
+        package var proxy: ProxyURL?
         /// `timeouts.connect`: to open a connection, TLS included.
         package var connectTimeout: Duration = .seconds(10)
         /// `timeouts.first_byte`: from the request sent to the first answer byte.

@@ -7,7 +7,7 @@ struct SettingsReader {
     private let longest: ClosedRange<Duration> = .milliseconds(1) ... .seconds(7 * 86_400)
     private let pause: ClosedRange<Duration> = .zero ... .seconds(86_400)
 
-    static let rootKeys = ["server", "data", "log", "journal", "providers", "models", "pricing"]
+    static let rootKeys = ["server", "data", "log", "journal", "network", "providers", "models", "pricing"]
 
     func read(_ root: ConfigNode) -> Settings {
         let section = SectionReader(root, path: "", address: [], keys: SettingsReader.rootKeys, parentOrigin: root.origin, report: report)
@@ -16,7 +16,8 @@ struct SettingsReader {
         settings.data = section.name("data", settings.data)
         settings.log = log(section)
         settings.journal = journal(section, data: settings.data)
-        let (providers, ids) = ProviderReader(report: report).read(section)
+        settings.network = NetworkReader(report: report).read(section)
+        let (providers, ids) = ProviderReader(report: report, network: settings.network).read(section)
         settings.providers = providers
         settings.models = ModelReader(report: report, providers: ids).read(section)
         let pricing = section.section("pricing", keys: ["unknown"])

@@ -77,8 +77,8 @@ package struct IPAddress: Sendable, Hashable {
             if index == parts.count - 1, let last = dottedDecimals(part) {
                 words += [UInt16(last >> 16), UInt16(last & 0xffff)]
             } else {
-                guard (1...4).contains(part.count), let word = UInt16(String(decoding: part, as: UTF8.self), radix: 16),
-                    part.first != UInt8(ascii: "+")
+                guard (1...4).contains(part.count), part.allSatisfy(isHexadecimal),
+                    let word = UInt16(String(decoding: part, as: UTF8.self), radix: 16)
                 else { return nil }
                 words.append(word)
             }
@@ -103,4 +103,8 @@ extension IPAddress: CustomStringConvertible {
         func joined(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
         return longest.isEmpty ? joined(words[...]) : "\(joined(words[..<longest.lowerBound]))::\(joined(words[longest.upperBound...]))"
     }
+}
+
+private func isHexadecimal(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte | 0x20)
 }

@@ -7,6 +7,8 @@ package final class Provider: Sendable {
     package let isTLS: Bool
     /// PEM certificates to trust instead of the system's, as a path; `nil` for the system's.
     package let caFile: String?
+    /// The way there: a proxy, certificates of our own, and addresses that are out of bounds.
+    package let egress: Egress
     /// The path in front of every endpoint's, without a slash at its end: `/v1`.
     package let basePath: String
     package let timeouts: ProviderTimeouts
@@ -23,7 +25,8 @@ package final class Provider: Sendable {
 
     package init(
         id: String, kind: String, host: String, port: Int, isTLS: Bool, caFile: String?, basePath: String, timeouts: ProviderTimeouts,
-        concurrencyMax: Int, queueMax: Int, acceptsStreamOptions: Bool, retriesStaleConnections: Bool, requestHeads: [[UInt8]]
+        concurrencyMax: Int, queueMax: Int, acceptsStreamOptions: Bool, retriesStaleConnections: Bool, requestHeads: [[UInt8]],
+        egress: Egress = Egress()
     ) {
         self.id = id
         self.kind = kind
@@ -31,6 +34,7 @@ package final class Provider: Sendable {
         self.port = port
         self.isTLS = isTLS
         self.caFile = caFile
+        self.egress = egress
         self.basePath = basePath
         self.timeouts = timeouts
         self.concurrencyMax = concurrencyMax

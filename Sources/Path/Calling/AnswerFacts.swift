@@ -12,10 +12,16 @@ struct AnswerFacts {
     var isEventStream = false
     var isJSON = false
     var isEncoded = false
+    /// Whether a proxy says that the answer is its own (Squid's way).
+    var isProxyError = false
     /// The `content-type` line.
     var contentType = ByteBuffer()
     /// The other lines that the client may see.
     var passedOn = ByteBuffer()
+    /// A bit for each header that is in `passedOn` already.
+    private var forwarded: UInt8 = 0
+
+    private static let valueMax = 1024
 
     /// Reads a head with its empty line.
     ///
@@ -32,9 +38,11 @@ struct AnswerFacts {
             status = status * 10 + Int(bytes[index] - 0x30)
         }
         guard status >= 100, bytes[12] == UInt8(ascii: " ") || bytes[12] == 13 else { return false }
-        var at = 12
-        while bytes[at] != 10 { at += 1 }
-        at += 1
+        // No text of a head holds this byte; readers that end a string at it would see another head.
+        guard let lineEnd = find(10, in: bytes, from: 12), find(13, in: bytes, from: 12) == lineEnd - 1, find(0, in: bytes, from: 12) == nil else {
+            return false
+        }
+        var at = lineEnd + 1
         // The block ends with CR LF CR LF, so every search for LF below ends inside it.
         while bytes[at] != 13 {
             var colon = at
@@ -75,19 +83,32 @@ struct AnswerFacts {
         case 16 where isName(bytes, name, "content-encoding"):
             if !(value.isEmpty || isName(bytes, value, "identity")) { isEncoded = true }
         case 12 where isName(bytes, name, "content-type"):
+            var line = ByteBuffer()
+            // Two that differ would be read differently by different clients.
+            guard value.count <= AnswerFacts.valueMax, pass(bytes, "content-type: ", value, to: &line),
+                contentType.readableBytes == 0 || contentType == line
+            else { return false }
             isEventStream = contains(bytes, value, "text/event-stream")
             isJSON = contains(bytes, value, "json")
-            return pass(bytes, "content-type: ", value, to: &contentType)
+            contentType = line
+        case 13 where isName(bytes, name, "x-squid-error"): isProxyError = true
         // The headers of a provider that reach the client; everything else is the provider's own business.
-        case 11 where isName(bytes, name, "retry-after"): return pass(bytes, "retry-after: ", value, to: &passedOn)
-        case 14 where isName(bytes, name, "retry-after-ms"): return pass(bytes, "retry-after-ms: ", value, to: &passedOn)
-        case 14 where isName(bytes, name, "x-should-retry"): return pass(bytes, "x-should-retry: ", value, to: &passedOn)
-        case 20 where isName(bytes, name, "openai-processing-ms"): return pass(bytes, "openai-processing-ms: ", value, to: &passedOn)
-        case 14 where isName(bytes, name, "openai-version"): return pass(bytes, "openai-version: ", value, to: &passedOn)
-        case 12 where isName(bytes, name, "openai-model"): return pass(bytes, "openai-model: ", value, to: &passedOn)
+        case 11 where isName(bytes, name, "retry-after"): return forward(bytes, "retry-after: ", value, bit: 1 << 0)
+        case 14 where isName(bytes, name, "retry-after-ms"): return forward(bytes, "retry-after-ms: ", value, bit: 1 << 1)
+        case 14 where isName(bytes, name, "x-should-retry"): return forward(bytes, "x-should-retry: ", value, bit: 1 << 2)
+        case 20 where isName(bytes, name, "openai-processing-ms"): return forward(bytes, "openai-processing-ms: ", value, bit: 1 << 3)
+        case 14 where isName(bytes, name, "openai-version"): return forward(bytes, "openai-version: ", value, bit: 1 << 4)
+        case 12 where isName(bytes, name, "openai-model"): return forward(bytes, "openai-model: ", value, bit: 1 << 5)
         default: break
         }
         return true
+    }
+
+    /// Lets a header through to the client: the first of its name, unless it is far too long to mean anything.
+    private mutating func forward(_ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>, bit: UInt8) -> Bool {
+        guard forwarded & bit == 0, value.count <= AnswerFacts.valueMax else { return true }
+        forwarded |= bit
+        return pass(bytes, name, value, to: &passedOn)
     }
 
     private func decimal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int64? {

@@ -8,7 +8,8 @@ import NIOCore
 /// line folding, and anything that is not HTTP/1.x are errors. RFC 9112.
 struct AnswerParser {
     enum Event {
-        case head(UpstreamHead)
+        /// `isProxyError`: whether a proxy marks it as an error of its own.
+        case head(UpstreamHead, isProxyError: Bool)
         case body(ByteBuffer)
         case end
     }
@@ -36,6 +37,12 @@ struct AnswerParser {
 
     private static let headMax = 64 * 1024
     private static let lineMax = 8 * 1024
+    /// What may stand around the chunks of an answer beyond their sizes: extensions and trailers, which say nothing to us.
+    private static let decorationMax = 64 * 1024
+    /// How many interim answers may come before the real one.
+    private static let interimMax = 16
+    private var decoration = 0
+    private var interims = 0
 
     /// Makes ready for the next answer.
     mutating func reset() {
@@ -72,8 +79,8 @@ struct AnswerParser {
                     return
                 }
                 guard let block = input.readSlice(length: end) else { throw .invalid }
-                guard let head = try readHead(block) else { continue }
-                report(.head(head))
+                guard let (head, isProxyError) = try readHead(block) else { continue }
+                report(.head(head, isProxyError: isProxyError))
                 if case .done = state {
                     finish(input)
                     report(.end)
@@ -104,7 +111,10 @@ struct AnswerParser {
                 state = .chunkSize
             case .trailers:
                 guard let line = try readLine(&input) else { return }
-                guard line.readableBytes == 0 else { continue }
+                guard line.readableBytes == 0 else {
+                    try decorate(line.readableBytes)
+                    continue
+                }
                 finish(input)
                 report(.end)
                 return
@@ -142,21 +152,33 @@ struct AnswerParser {
         let length = found - input.readerIndex
         guard let line = input.readSlice(length: length) else { throw .invalid }
         input.moveReaderIndex(forwardBy: 1)
-        let view = line.readableBytesView
-        guard view.last == UInt8(ascii: "\r") else { throw .invalid }
-        return line.getSlice(at: line.readerIndex, length: line.readableBytes - 1)
+        guard line.readableBytesView.last == UInt8(ascii: "\r") else { throw .invalid }
+        let content = line.getSlice(at: line.readerIndex, length: line.readableBytes - 1)
+        // A line of ours would be more than one for a reader that ends lines elsewhere.
+        guard let content, content.readableBytesView.allSatisfy({ $0 >= 0x20 || $0 == UInt8(ascii: "\t") }) else { throw .invalid }
+        return content
     }
 
-    private func chunkSize(_ line: ByteBuffer) throws(Failure) -> Int64 {
+    private mutating func decorate(_ bytes: Int) throws(Failure) {
+        decoration += bytes
+        if decoration > AnswerParser.decorationMax { throw .invalid }
+    }
+
+    /// `1*HEXDIG`, then white space or extensions (RFC 9112 §7.1).
+    private mutating func chunkSize(_ line: ByteBuffer) throws(Failure) -> Int64 {
         var size: Int64 = 0
         var digits = 0
-        for byte in line.readableBytesView {
-            if byte == UInt8(ascii: ";") || byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") { break }
-            guard let digit = hexadecimalValue(byte), digits < 15 else { throw .invalid }
+        let view = line.readableBytesView
+        for byte in view {
+            guard let digit = hexadecimalValue(byte) else { break }
+            guard digits < 15 else { throw .invalid }
             size = size << 4 | digit
             digits += 1
         }
         guard digits > 0 else { throw .invalid }
+        let rest = view.dropFirst(digits).drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+        guard rest.isEmpty || rest.first == UInt8(ascii: ";") else { throw .invalid }
+        try decorate(view.count - digits)
         return size
     }
 
@@ -188,16 +210,22 @@ struct AnswerParser {
     }
 
     /// Reads a head; `nil` for an interim answer (1xx), which nobody has asked for.
-    private mutating func readHead(_ block: ByteBuffer) throws(Failure) -> UpstreamHead? {
+    private mutating func readHead(_ block: ByteBuffer) throws(Failure) -> (UpstreamHead, isProxyError: Bool)? {
         var facts = AnswerFacts()
         let isSound = block.withUnsafeReadableBytes { facts.read($0) }
         guard isSound else { throw .invalid }
         // Nobody has asked for another protocol.
         if facts.status == 101 { throw .invalid }
-        if facts.status < 200 { return nil }
+        if facts.status < 200 {
+            interims += 1
+            guard interims <= AnswerParser.interimMax else { throw .invalid }
+            return nil
+        }
         keepsAlive = facts.isHTTP11 ? !facts.saysClose : facts.saysKeepAlive
         if facts.isChunked {
             guard facts.length < 0 else { throw .invalid }
+            // HTTP/1.0 has no chunks: whoever relayed them as such may have lost track of where the answer ends (RFC 9112 §6.1).
+            if !facts.isHTTP11 { keepsAlive = false }
             state = .chunkSize
         } else if facts.status == 204 || facts.status == 304 {
             state = .done
@@ -207,9 +235,10 @@ struct AnswerParser {
             keepsAlive = false
             state = .untilClose
         }
-        return UpstreamHead(
+        let head = UpstreamHead(
             status: facts.status, isEventStream: facts.isEventStream, isJSON: facts.isJSON, isEncoded: facts.isEncoded,
             contentLength: facts.isChunked ? -1 : facts.length, contentType: facts.contentType, passedOn: facts.passedOn)
+        return (head, facts.isProxyError)
     }
 }
 

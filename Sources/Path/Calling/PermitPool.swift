@@ -18,17 +18,36 @@ final class PermitPool: Sendable {
     }
 
     private struct State {
+        /// Negative while more calls run than a lowered limit allows.
         var free: Int
+        var concurrencyMax: Int
+        var queueMax: Int
         var waiters: CircularBuffer<Waiter> = []
         var nextTicket: UInt64 = 0
     }
 
     private let state: Mutex<State>
-    private let queueMax: Int
 
     init(concurrencyMax: Int, queueMax: Int) {
-        state = Mutex(State(free: concurrencyMax))
-        self.queueMax = queueMax
+        state = Mutex(State(free: concurrencyMax, concurrencyMax: concurrencyMax, queueMax: queueMax))
+    }
+
+    var free: Int { state.withLock { $0.free } }
+
+    /// Sets other limits. Running calls go on and count; who waits already keeps the place in the queue.
+    func resize(concurrencyMax: Int, queueMax: Int) {
+        let woken = state.withLock { state -> [Waiter] in
+            state.free += concurrencyMax - state.concurrencyMax
+            state.concurrencyMax = concurrencyMax
+            state.queueMax = queueMax
+            var woken: [Waiter] = []
+            while state.free > 0, !state.waiters.isEmpty {
+                state.free -= 1
+                woken.append(state.waiters.removeFirst())
+            }
+            return woken
+        }
+        for waiter in woken { waiter.loop.execute(waiter.wake) }
     }
 
     /// - Parameter wake: run on `loop` when the permit has come; the caller then owns it.
@@ -38,7 +57,7 @@ final class PermitPool: Sendable {
                 state.free -= 1
                 return .granted
             }
-            guard state.waiters.count < queueMax else { return .full }
+            guard state.waiters.count < state.queueMax else { return .full }
             state.nextTicket += 1
             state.waiters.append(Waiter(ticket: state.nextTicket, loop: loop, wake: wake))
             return .waiting(ticket: state.nextTicket)
@@ -56,7 +75,8 @@ final class PermitPool: Sendable {
 
     func giveBack() {
         let next = state.withLock { state -> Waiter? in
-            guard !state.waiters.isEmpty else {
+            // Below zero, a lowered limit takes the permit back first.
+            guard state.free >= 0, !state.waiters.isEmpty else {
                 state.free += 1
                 return nil
             }

@@ -1,8 +1,6 @@
 package import Contracts
 package import NIOCore
-internal import NIOPosix
-internal import NIOSSL
-internal import Vocabulary
+package import Vocabulary
 
 /// Reaches providers from one loop, over connections that it keeps for the next call. Confined to its loop.
 package final class UpstreamCaller: UpstreamCalling {
@@ -11,6 +9,8 @@ package final class UpstreamCaller: UpstreamCalling {
     private var pools: [ObjectIdentifier: ProviderPool] = [:]
     /// The pool that was used last: most calls in a row go to the same provider.
     private var lastPool: ProviderPool?
+    /// The providers in force since the last reload; `nil` before the first.
+    private var retained: [Provider]?
     private var idleCount = 0
     private var sweep: RepeatedTask?
     private var isShutDown = false
@@ -65,11 +65,43 @@ package final class UpstreamCaller: UpstreamCalling {
     private func pool(of provider: Provider) -> ProviderPool {
         if let lastPool, lastPool.provider === provider { return lastPool }
         let key = ObjectIdentifier(provider)
-        let pool = pools[key] ?? ProviderPool(provider: provider, permits: shared.permits(of: provider))
+        if let known = pools[key] {
+            lastPool = known
+            return known
+        }
+        // A call that began before a reload may still need a provider that has left; nothing is kept for it, so nothing stays behind.
+        let isRetired = retained.map { !$0.contains { $0 === provider } } ?? false
+        let pool = ProviderPool(provider: provider, shared: shared, isRetired: isRetired)
+        guard !isRetired else { return pool }
         pools[key] = pool
         lastPool = pool
         return pool
     }
+
+    // MARK: Reload
+
+    /// Keeps pools only for these providers, the very objects, and takes the certificates that ``UpstreamShared/adopt(_:)`` has put in force.
+    /// Idle connections to others are closed; calls that run at them end in peace, and their connections with them.
+    package func retain(only providers: [Provider]) {
+        retained = providers
+        lastPool = nil
+        for (key, pool) in pools {
+            if providers.contains(where: { $0 === pool.provider }) {
+                let before = pool.generation
+                pool.refreshTLS()
+                if pool.generation == before { continue }
+            } else {
+                pools[key] = nil
+                pool.outdate()
+            }
+            idleCount -= pool.idle.count
+            for connection in pool.idle { connection.abandon() }
+            pool.idle.removeAll()
+        }
+    }
+
+    /// How many providers this loop keeps connections for.
+    package var poolCount: Int { pools.count }
 
     // MARK: Connections
 
@@ -86,58 +118,14 @@ package final class UpstreamCaller: UpstreamCalling {
                 return
             }
         }
-        do {
-            let tls = provider.isTLS ? try shared.tlsContext(of: provider) : nil
-            open(provider, pool, tls: tls, for: attempt)
-        } catch {
-            loop.assumeIsolated().execute { attempt.failed(.unreachable) }
-        }
-    }
-
-    private func open(_ provider: Provider, _ pool: ProviderPool, tls: NIOSSLContext?, for attempt: Attempt) {
-        let bound = NIOLoopBound((self, pool), eventLoop: loop)
-        let host = provider.host
-        ClientBootstrap(group: loop)
-            .connectTimeout(.milliseconds(provider.timeouts.connectMilliseconds))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let tls {
-                        // Server Name Indication takes names only; an address goes without.
-                        let name = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." } ? nil : host
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
-                    }
-                    let (caller, pool) = bound.value
-                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(caller: caller, pool: pool))
-                }
-            }
-            .connect(host: host, port: provider.port)
-            .assumeIsolated()
-            .whenComplete { result in
-                guard let channel = try? result.get(),
-                    let connection = try? channel.pipeline.syncOperations.handler(type: UpstreamConnection.self)
-                else {
-                    if !attempt.isOver { attempt.failed(.unreachable) }
-                    return
-                }
-                guard tls != nil else {
-                    self.opened(connection, for: attempt)
-                    return
-                }
-                self.awaitHandshake(connection, channel, for: attempt)
-            }
-    }
-
-    /// The time to connect covers TLS too: a server that accepts and then says nothing is one that cannot be reached.
-    private func awaitHandshake(_ connection: UpstreamConnection, _ channel: any Channel, for attempt: Attempt) {
-        let limit = TimeAmount.milliseconds(attempt.order.provider.timeouts.connectMilliseconds)
-        let timer = loop.scheduleTask(in: limit) { channel.close(promise: nil) }
-        connection.handshakeEnd(on: loop).assumeIsolated().whenComplete { result in
-            timer.cancel()
+        Dialing.dial(pool, for: self, on: loop) { result in
             switch result {
-            case .success: self.opened(connection, for: attempt)
-            case .failure: if !attempt.isOver { attempt.failed(.unreachable) }
+            case .success(let connection): self.opened(connection, for: attempt)
+            case .failure(let trouble):
+                self.shared.report(trouble, of: provider)
+                guard !attempt.isOver else { return }
+                // A dial that fails at once must not be told from within the call that ordered it.
+                self.loop.assumeIsolated().execute { if !attempt.isOver { attempt.failed(.unreachable) } }
             }
         }
     }
@@ -152,12 +140,15 @@ package final class UpstreamCaller: UpstreamCalling {
 
     /// Takes a connection back for the next call.
     func keep(_ connection: UpstreamConnection) {
-        guard !isShutDown, NIODeadline.now() - connection.openedAt < UpstreamCaller.ageMax else {
+        let pool = connection.pool
+        guard !isShutDown, !pool.isRetired, connection.generation == pool.generation,
+            NIODeadline.now() - connection.openedAt < UpstreamCaller.ageMax
+        else {
             connection.abandon()
             return
         }
         connection.becameIdle()
-        connection.pool.idle.append(connection)
+        pool.idle.append(connection)
         idleCount += 1
         if sweep == nil {
             let bound = NIOLoopBound(self, eventLoop: loop)

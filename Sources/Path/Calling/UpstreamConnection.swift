@@ -2,6 +2,7 @@ internal import Contracts
 import NIOCore
 import NIOTLS
 import Synchronization
+internal import Vocabulary
 
 /// One connection to a provider: reads answers, and carries one call at a time.
 final class UpstreamConnection: ChannelDuplexHandler {
@@ -12,6 +13,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private let caller: UpstreamCaller
     /// Where the connection waits between calls.
     let pool: ProviderPool
+    /// ``ProviderPool/generation`` when this connection was made.
+    let generation: Int
     let openedAt = NIODeadline.now()
     private(set) var idleSince = NIODeadline.now()
     private var parser = AnswerParser()
@@ -26,6 +29,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var hasWaited = false
     /// Whether a request is being handed to the socket; what fails then is told after `carry` has returned.
     private var isCarrying = false
+    /// The status with which a proxy has answered in the provider's place.
+    private var proxyStatus: Int?
     private var handshake: EventLoopPromise<Void>?
 
     /// What a call that has all it wants may still have coming before the connection is given up.
@@ -35,6 +40,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     init(caller: UpstreamCaller, pool: ProviderPool) {
         self.caller = caller
         self.pool = pool
+        generation = pool.generation
     }
 
     var isUsable: Bool { context?.channel.isActive ?? false }
@@ -122,9 +128,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         do {
             try parser.feed(bytes) { event in
                 // The attempt may have been cancelled by an event before this one.
-                guard self.attempt === attempt else { return }
+                guard self.attempt === attempt, proxyStatus == nil else { return }
                 switch event {
-                case .head(let head): attempt.answered(head)
+                case .head(let head, let isMarked):
+                    if isProxyAnswer(head.status, isMarked: isMarked) { proxyStatus = head.status } else { attempt.answered(head) }
                 case .body(let part):
                     quietBytes += attempt.isQuiet ? part.readableBytes : 0
                     attempt.received(part)
@@ -139,11 +146,21 @@ final class UpstreamConnection: ChannelDuplexHandler {
             return
         }
         guard self.attempt === attempt else { return }
-        if isEnded {
+        if let proxyStatus {
+            caller.shared.report(.proxyRefused(status: proxyStatus), of: pool.provider)
+            self.attempt = nil
+            context.close(promise: nil)
+            attempt.failed(.unreachable)
+        } else if isEnded {
             end(attempt, context: context)
         } else if quietBytes > UpstreamConnection.quietMaxBytes {
             fail(context)
         }
+    }
+
+    /// Whether a proxy that was given the whole request answers in the provider's place: 407 is nobody else's, and some mark their errors.
+    private func isProxyAnswer(_ status: Int, isMarked: Bool) -> Bool {
+        (status == 407 || isMarked) && pool.provider.egress.proxy != nil && !pool.provider.isTLS
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -165,6 +182,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        handshake?.fail(error)
+        handshake = nil
         fail(context)
     }
 

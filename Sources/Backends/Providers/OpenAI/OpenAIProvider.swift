@@ -10,6 +10,7 @@ package struct OpenAIProviderOptions: Sendable {
     package var apiKey: String
     package var headers: [(name: String, value: String)]
     package var caFile: String?
+    package var egress: Egress
     package var timeouts: ProviderTimeouts
     package var concurrencyMax: Int
     package var queueMax: Int
@@ -19,7 +20,7 @@ package struct OpenAIProviderOptions: Sendable {
     package init(
         id: String, host: String, port: Int, isTLS: Bool, basePath: String, apiKey: String, headers: [(name: String, value: String)],
         caFile: String?, timeouts: ProviderTimeouts, concurrencyMax: Int, queueMax: Int, acceptsStreamOptions: Bool,
-        retriesStaleConnections: Bool
+        retriesStaleConnections: Bool, egress: Egress = Egress()
     ) {
         self.id = id
         self.host = host
@@ -29,6 +30,7 @@ package struct OpenAIProviderOptions: Sendable {
         self.apiKey = apiKey
         self.headers = headers
         self.caFile = caFile
+        self.egress = egress
         self.timeouts = timeouts
         self.concurrencyMax = concurrencyMax
         self.queueMax = queueMax
@@ -45,7 +47,14 @@ extension Provider {
     package convenience init(openAI options: OpenAIProviderOptions) {
         let isDefaultPort = options.port == (options.isTLS ? 443 : 80)
         let host = options.host.contains(":") ? "[\(options.host)]" : options.host
-        var shared = "host: \(host)\(isDefaultPort ? "" : ":\(options.port)")\r\n"
+        let authority = "\(host)\(isDefaultPort ? "" : ":\(options.port)")"
+        var shared = "host: \(authority)\r\n"
+        var target = options.basePath
+        if let proxy = options.egress.proxy, !options.isTLS {
+            // A proxy takes a plain request whole, its target in absolute form (RFC 9112 §3.2.2): Squid lets nobody CONNECT to port 80.
+            target = "http://\(authority)\(options.basePath)"
+            if let authorization = proxy.authorization { shared += "proxy-authorization: \(headerValue(authorization))\r\n" }
+        }
         if !options.apiKey.isEmpty { shared += "authorization: Bearer \(headerValue(options.apiKey))\r\n" }
         shared += "content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: martlet/\(MartletVersion.current)\r\n"
         for header in options.headers { shared += "\(header.name.lowercased()): \(headerValue(header.value))\r\n" }
@@ -53,7 +62,7 @@ extension Provider {
             id: options.id, kind: "openai", host: options.host, port: options.port, isTLS: options.isTLS, caFile: options.caFile,
             basePath: options.basePath, timeouts: options.timeouts, concurrencyMax: options.concurrencyMax, queueMax: options.queueMax,
             acceptsStreamOptions: options.acceptsStreamOptions, retriesStaleConnections: options.retriesStaleConnections,
-            requestHeads: Endpoint.allCases.map { Array("POST \(options.basePath)\($0.path) HTTP/1.1\r\n\(shared)".utf8) })
+            requestHeads: Endpoint.allCases.map { Array("POST \(target)\($0.path) HTTP/1.1\r\n\(shared)".utf8) }, egress: options.egress)
     }
 }
 
