@@ -13,7 +13,7 @@ SIM_PORT ?= 9900
 
 export SWIFT SWIFT_FLAGS PORT SIM_PORT
 
-.PHONY: help build run test test-swift test-python bench format lint clean
+.PHONY: help build run test test-swift test-python bench bench-peers format lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,14 @@ test-swift: ## The Swift tests alone
 test-python: ## The client and scenario suites alone, against the release binary
 	@exec Scripts/test python
 
-bench: ## CPU per call, calls per second and latency: nginx and Martlet, interleaved
-	@exec Scripts/bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+# PARTS=plain,stream,large,idle,memory ROUNDS=7 SECONDS=6 RECORD=1 choose what the benchmarks do; Docs/benchmarks.md.
+bench_options = $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RECORD),--record)
+
+bench: ## Martlet and nginx in turns: plain, streamed, large prompts, idle streams, memory
+	@exec Scripts/bench $(bench_options)
+
+bench-peers: ## The same with sglang-router, vllm-router and LiteLLM from PyPI: plain and streamed
+	@exec Scripts/bench --peers $(bench_options)
 
 format: ## Format the Swift sources
 	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Package.swift

@@ -1,0 +1,1 @@
+"""The rig of Benchmarks/bench: programs under test, load, clocks, figures."""
