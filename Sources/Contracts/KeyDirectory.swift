@@ -10,6 +10,21 @@ package protocol KeyDirectory: Sendable {
     func list() async throws(StoreError) -> [KeyRecord]
     /// Revokes a key; it is refused from the moment that this returns.
     func revoke(id: String) async throws(StoreError) -> KeyRecord?
+    /// Replaces the secret of a key; everything else about it stays, its usage included.
+    ///
+    /// - Parameter grace: how long the secret in force now may still be used; nothing ends it at once.
+    func rotate(id: String, grace: Duration) async throws(StoreError) -> KeyRotation
+    /// Whether an id is that of a key that is configured and not stored, so that it cannot be changed here.
+    func isConfigured(id: String) -> Bool
+}
+
+/// What came of a rotation.
+package enum KeyRotation: Sendable, Hashable {
+    /// The key as it now stands, and its new secret, which nobody can read again.
+    case rotated(KeyRecord, secret: String)
+    /// The key was revoked before and stays so.
+    case revoked
+    case unknown
 }
 
 /// What a new key is asked to be.

@@ -45,6 +45,11 @@ package struct KeyOrder: Sendable {
         return isTooLarge || seconds > 3_155_760_000 ? nil : seconds
     }
 
+    /// The body of `POST /api/v1/keys/{id}/rotate`.
+    package static func rotation(graceSeconds: Int64?) -> [UInt8] {
+        Array("{\(graceSeconds.map { "\"grace\":\($0)" } ?? "")}".utf8)
+    }
+
     private static func string(_ text: String) -> String {
         var bytes: [UInt8] = []
         appendJSONString(text, to: &bytes)

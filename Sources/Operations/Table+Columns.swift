@@ -3,7 +3,7 @@ extension Table {
     package static let keyColumns: [Column] = [
         Column("ID", "id"), Column("NAME", "name"), Column("KEY", "masked"), Column("TENANT", "tenant"), Column("TEAM", "team"),
         Column("RIGHTS", "rights"), Column("MODELS", "models"), Column("CREATED", "created_at"), Column("EXPIRES", "expires_at"),
-        Column("STATUS", "status"),
+        Column("STATUS", "status"), Column("FORMER SECRET UNTIL", "previous_expires_at"),
     ]
 
     /// The columns of `usage list`; a row stands for several calls where refusals are counted together.

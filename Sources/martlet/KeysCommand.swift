@@ -5,15 +5,16 @@ import Vocabulary
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys",
-        abstract: "Create, list, show and revoke API keys.",
+        abstract: "Create, list, show, rotate and revoke API keys.",
         discussion: """
             Examples:
               martlet keys create --name ci --tenant acme --models 'gpt-4o*' --expires-in 30d
               martlet keys create --name ops --rights usage,metrics --json
               martlet keys list
+              martlet keys rotate key_4fzyo82m --grace 24h
               martlet keys revoke key_4fzyo82m
             """,
-        subcommands: [Create.self, List.self, Show.self, Revoke.self]
+        subcommands: [Create.self, List.self, Show.self, Rotate.self, Revoke.self]
     )
 
     struct Create: AsyncParsableCommand {
@@ -88,6 +89,36 @@ struct KeysCommand: AsyncParsableCommand {
         }
     }
 
+    struct Rotate: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give a key a new secret and print it; nobody can read it again.",
+            discussion: """
+                Id, rights, models and usage of the key stay. With --grace the secret in force now can be used that much longer; without it, \
+                it ends at once. A key has two secrets at most: another rotation within a grace ends the oldest one at once.
+
+                Examples:
+                  martlet keys rotate key_4fzyo82m --grace 24h
+                """)
+
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "The id, as in key_4fzyo82m.")
+        var id: String
+        @Option(help: ArgumentHelp("How long the secret in force now may still be used: 7d, 24h, 30m, 90s.", valueName: "duration"))
+        var grace: KeyGrace?
+
+        func run() async throws {
+            try await CommandFailure.reported {
+                let body = KeyOrder.rotation(graceSeconds: grace?.seconds)
+                let answer = try await connection.client().call(.post, "/keys/\(ManagementClient.encoded(id))/rotate", body: body)
+                try Console.show(answer, asJSON: connection.json) { Table.fields(of: $0, first: ["key", "id"]) }
+                guard !connection.json else { return }
+                Console.message("Keep the key now: it is shown this once.")
+                let end = APIValue(json: answer)?["previous_expires_at"]?.text
+                Console.message(end.map { "The former secret can be used until \($0)." } ?? "The former secret has ended.")
+            }
+        }
+    }
+
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Revoke a key; it is refused from then on.")
 
@@ -104,6 +135,21 @@ struct KeysCommand: AsyncParsableCommand {
                     Console.data("\(Table.printable(id)) is revoked\n")
                 }
             }
+        }
+    }
+}
+
+/// How long a former secret may still be used, as the command line says it; nothing is a grace, too.
+struct KeyGrace: ExpressibleByArgument {
+    var seconds: Int64
+
+    init?(argument: String) {
+        if argument.allSatisfy({ $0 == "0" || $0 == "s" }), argument.first == "0" {
+            seconds = 0
+        } else if let seconds = KeyOrder.seconds(argument) {
+            self.seconds = seconds
+        } else {
+            return nil
         }
     }
 }

@@ -39,6 +39,21 @@ final class FakeKeys: KeyDirectory, CredentialChecking {
         }
     }
 
+    func rotate(id: String, grace: Duration) async throws(StoreError) -> KeyRotation {
+        if let failure { throw failure }
+        return state.withLockedValue { state in
+            guard let index = state.records.firstIndex(where: { $0.id == id }) else { return .unknown }
+            guard state.records[index].revokedAt == nil else { return .revoked }
+            let seconds = grace.components.seconds
+            state.records[index].previousHash = seconds > 0 ? state.records[index].hash : nil
+            state.records[index].previousExpiresAt = seconds > 0 ? WallTime(microseconds: Fixture.now.microseconds + seconds * 1_000_000) : nil
+            state.records[index].rotatedAt = Fixture.now
+            return .rotated(state.records[index], secret: "rotated-\(id)")
+        }
+    }
+
+    func isConfigured(id: String) -> Bool { id == "key_admin" }
+
     func principal(for credential: String) throws(GatewayError) -> Principal {
         let rights: [String: Rights] = ["admin": .administrator, "plain": .inference, "reader": .usage, "maker": .keys, "watcher": .metrics]
         if let found = rights[credential] {

@@ -5,21 +5,52 @@ import Logging
 import Synchronization
 import Vocabulary
 
-/// Keeps the snapshot in force true to the keys in the store, and makes, lists and revokes keys.
+/// Keeps the snapshot in force true to the keys in the store and to the catalog of the configuration, and makes, lists, rotates and revokes keys.
 ///
-/// A change made here is in force before the call returns; one made by another process within a poll's interval.
+/// The only place that makes snapshots. A change made here is in force before the call returns; one made by another process within a poll's
+/// interval.
 final class KeyService: KeyDirectory, CredentialChecking {
     private struct State {
+        var catalog: Catalog
+        var administrator: Administrator?
         var table = KeyTable()
         var generation: UInt64
         var changeCounter: Int64?
         var records: [String: KeyRecord] = [:]
+
+        /// Puts a record in the place of the one with its id.
+        mutating func put(_ record: KeyRecord) {
+            if let known = records[record.id] {
+                for (hash, _) in known.credentials { table[hash] = nil }
+            }
+            for (hash, principal) in record.credentials { table[hash] = principal }
+            records[record.id] = record
+            // Whatever the store holds, the configured key stays what it is.
+            if let administrator { table[administrator.hash] = administrator.principal }
+        }
+
+        /// The snapshot of what is in force now, as the next generation.
+        mutating func next() -> Snapshot {
+            generation += 1
+            return catalog.snapshot(generation: generation, keys: table)
+        }
+    }
+
+    private struct Administrator {
+        var hash: KeyHash
+        var principal: Principal
+
+        /// - Parameter key: `MARTLET_ADMIN_KEY`.
+        init(key: String) {
+            hash = KeyIdentifier.hash(of: key)
+            principal = Principal(
+                keyID: KeyService.administratorID, keyName: "administrator", tenant: "default", team: "", agent: "", user: "",
+                rights: .administrator, models: [], expiresAt: nil)
+        }
     }
 
     let snapshots: SnapshotSource
     private let store: any KeyStore
-    private let catalog: Catalog
-    private let administrator: (hash: KeyHash, principal: Principal)?
     private let file: SnapshotFile
     private let logger: Logger
     private let state: Mutex<State>
@@ -31,21 +62,39 @@ final class KeyService: KeyDirectory, CredentialChecking {
     /// - Parameter adminKey: `MARTLET_ADMIN_KEY`.
     init(store: any KeyStore, catalog: Catalog, adminKey: String?, file: SnapshotFile, logger: Logger) {
         self.store = store
-        self.catalog = catalog
         self.file = file
         self.logger = logger
-        administrator = adminKey.map { key in
-            (
-                KeyIdentifier.hash(of: key),
-                Principal(
-                    keyID: KeyService.administratorID, keyName: "administrator", tenant: "default", team: "", agent: "", user: "",
-                    rights: .administrator, models: [], expiresAt: nil)
-            )
-        }
+        let administrator = adminKey.map(Administrator.init(key:))
         var table = KeyTable()
         if let administrator { table[administrator.hash] = administrator.principal }
-        state = Mutex(State(table: table, generation: 1))
+        state = Mutex(State(catalog: catalog, administrator: administrator, table: table, generation: 1))
         snapshots = SnapshotSource(catalog.snapshot(generation: 1, keys: table))
+    }
+
+    // MARK: The catalog
+
+    /// The catalog in force.
+    var catalog: Catalog { state.withLock { $0.catalog } }
+
+    /// Puts another catalog and another administrator in force, at once with everything else of the snapshot. Calls that have begun keep the
+    /// snapshot that they began with.
+    ///
+    /// - Parameter adminKey: `MARTLET_ADMIN_KEY`; `nil` without one.
+    func replace(catalog: Catalog, adminKey: String?) {
+        let next = state.withLock { state in
+            state.catalog = catalog
+            if let former = state.administrator {
+                state.table[former.hash] = nil
+                // A stored key of the same text was hidden by the configured one.
+                for record in state.records.values {
+                    for (hash, principal) in record.credentials where hash == former.hash { state.table[hash] = principal }
+                }
+            }
+            state.administrator = adminKey.map(Administrator.init(key:))
+            if let administrator = state.administrator { state.table[administrator.hash] = administrator.principal }
+            return state.next()
+        }
+        snapshots.publish(next)
     }
 
     // MARK: Start and watch
@@ -107,7 +156,9 @@ final class KeyService: KeyDirectory, CredentialChecking {
 
     /// Whether anybody may administer this gateway.
     var hasAdministrator: Bool {
-        administrator != nil || state.withLock { $0.records.values.contains { $0.revokedAt == nil && $0.rights.contains(.keys) } }
+        state.withLock { state in
+            state.administrator != nil || state.records.values.contains { $0.revokedAt == nil && $0.rights.contains(.keys) }
+        }
     }
 
     /// - Returns: whether the records are in force; not so when the generation is another one by now.
@@ -115,13 +166,11 @@ final class KeyService: KeyDirectory, CredentialChecking {
     private func put(_ records: [KeyRecord], ifStill generation: UInt64? = nil) -> Bool {
         let next = state.withLock { state -> Snapshot? in
             if let generation, state.generation != generation { return nil }
-            var table = KeyTable()
-            if let administrator { table[administrator.hash] = administrator.principal }
-            for record in records where record.revokedAt == nil { table[record.hash] = record.principal }
-            state.table = table
-            state.records = Dictionary(records.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
-            state.generation += 1
-            return catalog.snapshot(generation: state.generation, keys: table)
+            state.table = KeyTable()
+            state.records = [:]
+            if let administrator = state.administrator { state.table[administrator.hash] = administrator.principal }
+            for record in records { state.put(record) }
+            return state.next()
         }
         guard let next else { return false }
         snapshots.publish(next)
@@ -130,10 +179,8 @@ final class KeyService: KeyDirectory, CredentialChecking {
 
     private func put(_ record: KeyRecord) {
         let next = state.withLock { state in
-            state.table[record.hash] = record.revokedAt == nil ? record.principal : nil
-            state.records[record.id] = record
-            state.generation += 1
-            return catalog.snapshot(generation: state.generation, keys: state.table)
+            state.put(record)
+            return state.next()
         }
         snapshots.publish(next)
     }
@@ -153,10 +200,10 @@ final class KeyService: KeyDirectory, CredentialChecking {
     // MARK: KeyDirectory
 
     func create(_ request: KeyRequest) async throws(StoreError) -> (record: KeyRecord, secret: String) {
-        let secret = KeyFormat.make()
+        let (secret, kept) = newSecret()
         let record = KeyRecord(
-            id: KeyFormat.makeID(), name: request.name, hash: KeyIdentifier.hash(of: secret), prefix: String(secret.prefix(7)),
-            lastFour: String(secret.suffix(4)), tenant: request.tenant, team: request.team, agent: request.agent, user: request.user,
+            id: KeyFormat.makeID(), name: request.name, hash: kept.hash, prefix: kept.prefix, lastFour: kept.lastFour, tenant: request.tenant,
+            team: request.team, agent: request.agent, user: request.user,
             rights: request.rights, models: request.models, createdAt: WallTime.now, expiresAt: request.expiresAt)
         try await store.insert(record)
         put(record)
@@ -173,6 +220,27 @@ final class KeyService: KeyDirectory, CredentialChecking {
         put(record)
         save()
         return record
+    }
+
+    func rotate(id: String, grace: Duration) async throws(StoreError) -> KeyRotation {
+        let (secret, kept) = newSecret()
+        let now = WallTime.now
+        let graceEnd = grace > .zero ? WallTime(microseconds: now.microseconds + grace.milliseconds * 1000) : nil
+        guard let record = try await store.rotate(id: id, to: kept, graceEnd: graceEnd, at: now) else { return .unknown }
+        put(record)
+        save()
+        return record.hash == kept.hash ? .rotated(record, secret: secret) : .revoked
+    }
+
+    func isConfigured(id: String) -> Bool {
+        id == KeyService.administratorID && state.withLock { $0.administrator != nil }
+    }
+
+    private func newSecret() -> (secret: String, kept: KeySecret) {
+        let secret = KeyFormat.make()
+        return (
+            secret, KeySecret(hash: KeyIdentifier.hash(of: secret), prefix: String(secret.prefix(7)), lastFour: String(secret.suffix(4)))
+        )
     }
 
     // MARK: CredentialChecking

@@ -72,6 +72,10 @@ final class LazyStore: KeyStore, UsageStore {
         try await use { store throws(StoreError) in try await store.revoke(id: id, at: time) }
     }
 
+    func rotate(id: String, to secret: KeySecret, graceEnd: WallTime?, at time: WallTime) async throws(StoreError) -> KeyRecord? {
+        try await use { store throws(StoreError) in try await store.rotate(id: id, to: secret, graceEnd: graceEnd, at: time) }
+    }
+
     func changeCounter() async throws(StoreError) -> Int64 {
         try await use { store throws(StoreError) in try await store.changeCounter() }
     }

@@ -13,36 +13,51 @@ struct SnapshotFile: Sendable {
         var createdAt: Int64
         var expiresAt: Int64?
         var revokedAt: Int64?
+        // Since version 2; absent in files of version 1.
+        var previousHash: String?
+        var previousExpiresAt: Int64?
+        var rotatedAt: Int64?
     }
 
     private struct Contents: Codable {
-        var version = 1
+        var version = SnapshotFile.version
         var keys: [Entry]
     }
 
-    /// Reads the keys. Throws when there is no file or it is damaged.
+    private static let version = 2
+
+    /// Reads the keys. Throws when there is no file, or it is damaged or of a later version.
     func read() throws -> [KeyRecord] {
         let contents = try JSONDecoder().decode(Contents.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        guard (1...SnapshotFile.version).contains(contents.version) else { throw CocoaError(.coderReadCorrupt) }
         return try contents.keys.map { entry in
-            guard let bytes = Data(base64Encoded: entry.hash), let hash = KeyHash(bytes: bytes), let rights = Rights(names: entry.rights) else {
-                throw CocoaError(.coderReadCorrupt)
-            }
+            guard let hash = keyHash(entry.hash), let rights = Rights(names: entry.rights) else { throw CocoaError(.coderReadCorrupt) }
+            let previousHash = entry.previousHash.flatMap(keyHash)
+            guard (previousHash == nil) == (entry.previousHash == nil) else { throw CocoaError(.coderReadCorrupt) }
             return KeyRecord(
                 id: entry.id, name: entry.name, hash: hash, prefix: entry.prefix, lastFour: entry.lastFour, tenant: entry.tenant,
                 team: entry.team, agent: entry.agent, user: entry.user, rights: rights, models: entry.models,
                 createdAt: WallTime(microseconds: entry.createdAt), expiresAt: entry.expiresAt.map(WallTime.init(microseconds:)),
-                revokedAt: entry.revokedAt.map(WallTime.init(microseconds:)))
+                revokedAt: entry.revokedAt.map(WallTime.init(microseconds:)), previousHash: previousHash,
+                previousExpiresAt: entry.previousExpiresAt.map(WallTime.init(microseconds:)),
+                rotatedAt: entry.rotatedAt.map(WallTime.init(microseconds:)))
         }
     }
+
+    private func keyHash(_ text: String) -> KeyHash? { Data(base64Encoded: text).flatMap { KeyHash(bytes: $0) } }
+
+    private func base64(_ hash: KeyHash) -> String { Data(hash.bytes).base64EncodedString() }
 
     /// Puts the keys in place of those before, at once: a crash leaves the one file or the other.
     func write(_ records: [KeyRecord]) throws {
         let entries = records.sorted { $0.id < $1.id }.map { record in
             Entry(
-                id: record.id, name: record.name, hash: Data(record.hash.bytes).base64EncodedString(), prefix: record.prefix,
+                id: record.id, name: record.name, hash: base64(record.hash), prefix: record.prefix,
                 lastFour: record.lastFour, tenant: record.tenant, team: record.team, agent: record.agent, user: record.user,
                 rights: record.rights.names, models: record.models, createdAt: record.createdAt.microseconds,
-                expiresAt: record.expiresAt?.microseconds, revokedAt: record.revokedAt?.microseconds)
+                expiresAt: record.expiresAt?.microseconds, revokedAt: record.revokedAt?.microseconds,
+                previousHash: record.previousHash.map(base64), previousExpiresAt: record.previousExpiresAt?.microseconds,
+                rotatedAt: record.rotatedAt?.microseconds)
         }
         let data = try JSONEncoder().encode(Contents(keys: entries))
         let draft = path + ".new"

@@ -7,7 +7,7 @@ extension SQLiteStore: KeyStore {
     package func insert(_ key: KeyRecord) async throws(StoreError) {
         try await write { database in
             let statement = try RawStatement(
-                "INSERT INTO api_keys (\(keyColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", on: database)
+                "INSERT INTO api_keys (\(keyColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", on: database)
             try statement.bind(key.id, at: 1)
             try statement.bind(key.name, at: 2)
             try statement.bind(key.hash.bytes, at: 3)
@@ -20,7 +20,8 @@ extension SQLiteStore: KeyStore {
             try statement.bind(Int64(key.rights.rawValue), at: 10)
             try statement.bind(String(decoding: try JSONEncoder().encode(key.models), as: UTF8.self), at: 11)
             try statement.bind(key.createdAt.microseconds, at: 12)
-            for (index, time) in [(Int32(13), key.expiresAt), (14, key.revokedAt)] {
+            if let hash = key.previousHash { try statement.bind(hash.bytes, at: 15) } else { try statement.bindNull(at: 15) }
+            for (index, time) in [(Int32(13), key.expiresAt), (14, key.revokedAt), (16, key.previousExpiresAt), (17, key.rotatedAt)] {
                 if let time { try statement.bind(time.microseconds, at: index) } else { try statement.bindNull(at: index) }
             }
             try statement.run()
@@ -39,9 +40,25 @@ extension SQLiteStore: KeyStore {
             try update.bind(time.microseconds, at: 1)
             try update.bind(id, at: 2)
             try update.run()
-            let find = try RawStatement("SELECT \(keyColumns) FROM api_keys WHERE id = ?", on: database)
-            try find.bind(id, at: 1)
-            return try find.rows(key).first
+            return try find(id, database)
+        }
+    }
+
+    package func rotate(id: String, to secret: KeySecret, graceEnd: WallTime?, at time: WallTime) async throws(StoreError) -> KeyRecord? {
+        try await write { database in
+            let update = try RawStatement(
+                """
+                UPDATE api_keys SET previous_hash = CASE WHEN ?1 IS NULL THEN NULL ELSE hash END, previous_expires_at = ?1, rotated_at = ?2,
+                hash = ?3, prefix = ?4, last_four = ?5 WHERE id = ?6 AND revoked_at IS NULL
+                """, on: database)
+            if let graceEnd { try update.bind(graceEnd.microseconds, at: 1) } else { try update.bindNull(at: 1) }
+            try update.bind(time.microseconds, at: 2)
+            try update.bind(secret.hash.bytes, at: 3)
+            try update.bind(secret.prefix, at: 4)
+            try update.bind(secret.lastFour, at: 5)
+            try update.bind(id, at: 6)
+            try update.run()
+            return try find(id, database)
         }
     }
 
@@ -56,14 +73,24 @@ extension SQLiteStore: KeyStore {
 }
 
 private let keyColumns = """
-    id, name, hash, prefix, last_four, tenant, team, agent, user, rights, models, created_at, expires_at, revoked_at
+    id, name, hash, prefix, last_four, tenant, team, agent, user, rights, models, created_at, expires_at, revoked_at,
+    previous_hash, previous_expires_at, rotated_at
     """
+
+private func find(_ id: String, _ database: Database) throws -> KeyRecord? {
+    let find = try RawStatement("SELECT \(keyColumns) FROM api_keys WHERE id = ?", on: database)
+    try find.bind(id, at: 1)
+    return try find.rows(key).first
+}
 
 /// Reads a row of ``keyColumns``.
 private func key(_ row: RawStatement) throws -> KeyRecord {
     let id = row.text(0)
     guard let hash = KeyHash(bytes: row.blob(2)) else { throw StoreError.corrupt("the hash of the key \(id) is not 32 bytes") }
     guard let rights = UInt8(exactly: row.integer(9)) else { throw StoreError.corrupt("the rights of the key \(id) are not readable") }
+    let hasPrevious = row.optionalInteger(14) != nil
+    let previousHash = hasPrevious ? KeyHash(bytes: row.blob(14)) : nil
+    guard hasPrevious == (previousHash != nil) else { throw StoreError.corrupt("the former hash of the key \(id) is not 32 bytes") }
     let models: [String]
     do {
         models = try JSONDecoder().decode([String].self, from: Data(row.text(10).utf8))
@@ -74,5 +101,7 @@ private func key(_ row: RawStatement) throws -> KeyRecord {
         id: id, name: row.text(1), hash: hash, prefix: row.text(3), lastFour: row.text(4), tenant: row.text(5), team: row.text(6),
         agent: row.text(7), user: row.text(8), rights: Rights(rawValue: rights), models: models,
         createdAt: WallTime(microseconds: row.integer(11)), expiresAt: row.optionalInteger(12).map(WallTime.init(microseconds:)),
-        revokedAt: row.optionalInteger(13).map(WallTime.init(microseconds:)))
+        revokedAt: row.optionalInteger(13).map(WallTime.init(microseconds:)), previousHash: previousHash,
+        previousExpiresAt: row.optionalInteger(15).map(WallTime.init(microseconds:)),
+        rotatedAt: row.optionalInteger(16).map(WallTime.init(microseconds:)))
 }

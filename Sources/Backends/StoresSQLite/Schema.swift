@@ -46,7 +46,20 @@ package enum Schema {
             forward: usage,
             back: ["usage", "usage_dimensions", "usage_spans", "usage_minutes", "usage_positions"].map { "DROP TABLE \($0);" }.joined()
         ),
+        (
+            // Going back forgets the secrets that are in their grace: they end at once.
+            forward: rotation,
+            back: "DROP INDEX api_keys_previous_hash;"
+                + ["previous_hash", "previous_expires_at", "rotated_at"].map { "ALTER TABLE api_keys DROP COLUMN \($0);" }.joined()
+        ),
     ]
+
+    private static let rotation = """
+        ALTER TABLE api_keys ADD COLUMN previous_hash BLOB;
+        ALTER TABLE api_keys ADD COLUMN previous_expires_at INTEGER;
+        ALTER TABLE api_keys ADD COLUMN rotated_at INTEGER;
+        CREATE UNIQUE INDEX api_keys_previous_hash ON api_keys (previous_hash) WHERE previous_hash IS NOT NULL;
+        """
 
     /// Triggers count the changes, so that changes by other programs are seen too and usage does not drown them.
     private static let keys = """

@@ -2,7 +2,7 @@ import Contracts
 import Hummingbird
 import Vocabulary
 
-/// Making, listing and revoking API keys (PRODUCT H1).
+/// Making, listing, rotating and revoking API keys (PRODUCT H1).
 struct KeyRoutes: Sendable {
     let keys: any KeyDirectory
     let access: Access
@@ -17,6 +17,7 @@ struct KeyRoutes: Sendable {
             "/api/v1/keys/{id}",
             get: { request, context in try await show(request, context) },
             delete: { request, context in try await revoke(request, context) })
+        routes.add("/api/v1/keys/{id}/rotate", post: { request, context in try await rotate(request, context) })
     }
 
     private func create(_ request: Request) async throws -> Response {
@@ -60,6 +61,35 @@ struct KeyRoutes: Sendable {
         }
     }
 
+    private func rotate(_ request: Request, _ context: ManagementContext) async throws -> Response {
+        let caller = try access.caller(request, with: .keys)
+        let id = try context.decodedParameter("id")
+        let body = try await request.body.collect(upTo: ManagementPlane.bodyMaxBytes)
+        let grace = try KeyRotationReader().grace(body)
+        guard !keys.isConfigured(id: id) else {
+            throw APIError(
+                status: 409, code: "key_is_configured",
+                message: "The administrator's key comes from MARTLET_ADMIN_KEY and is not stored: change it there, then restart the gateway, "
+                    + "or reload its configuration where the variable is a file:// reference.")
+        }
+        guard let known = try await keys.list().first(where: { $0.id == id }) else { throw unknown(id) }
+        // Whoever gets the new secret can do what the key may do.
+        let excess = known.rights.subtracting(caller.rights.union(.inference))
+        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
+        if let end = known.expiresAt, now() >= end {
+            throw APIError(status: 409, code: "key_expired", message: "The API key '\(id)' has expired; make another one.")
+        }
+        switch try await keys.rotate(id: id, grace: grace) {
+        case .rotated(let record, let secret):
+            return .json { json in
+                record.write(to: &json, at: now())
+                json.member("key", secret)
+            }
+        case .revoked: throw APIError(status: 409, code: "key_revoked", message: "The API key '\(id)' is revoked; make another one.")
+        case .unknown: throw unknown(id)
+        }
+    }
+
     private func unknown(_ id: String) -> APIError {
         .notFound(code: "key_not_found", "There is no API key '\(id)'.")
     }
@@ -83,6 +113,9 @@ extension KeyRecord {
         json.member("created_at", createdAt)
         json.member("expires_at", expiresAt)
         json.member("revoked_at", revokedAt)
+        json.member("rotated_at", rotatedAt)
+        // What has ended already is of no more interest.
+        json.member("previous_expires_at", revokedAt == nil ? previousExpiresAt.flatMap { now < $0 ? $0 : nil } : nil)
         let isExpired = expiresAt.map { now >= $0 } ?? false
         json.member("status", revokedAt != nil ? "revoked" : isExpired ? "expired" : "active")
     }
