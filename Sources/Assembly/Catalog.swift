@@ -7,10 +7,20 @@ import Vocabulary
 struct Catalog: Sendable {
     let models: [Model]
     let providers: [Provider]
+    /// What the providers were made from, in the same order.
+    private let providerSettings: [Settings.Provider]
+    private let network: Settings.Network
 
-    /// - Parameter now: when the models came into being, for `/v1/models`.
-    init(_ settings: Settings, at now: WallTime) {
-        let providers = settings.providers.map { Provider(settings: $0, network: settings.network) }
+    /// - Parameters:
+    ///   - now: when models that were not there before came into being, for `/v1/models`.
+    ///   - former: the catalog in force. A provider that is configured as before stays the same object, with its connections.
+    init(_ settings: Settings, at now: WallTime, after former: Catalog? = nil) {
+        let births = Dictionary(uniqueKeysWithValues: (former?.models ?? []).map { ($0.name, $0.createdAt) })
+        let providers = settings.providers.map { wanted in
+            former?.provider(madeFrom: wanted, settings.network) ?? Provider(settings: wanted, network: settings.network)
+        }
+        providerSettings = settings.providers
+        network = settings.network
         let byID = Dictionary(uniqueKeysWithValues: providers.map { ($0.id, $0) })
         self.providers = providers
         models = settings.models.map { model in
@@ -22,8 +32,13 @@ struct Catalog: Sendable {
             }
             return Model(
                 name: model.name, nameJSON: jsonString(model.name), deployments: deployments,
-                price: model.price ?? settings.pricing.unknown, createdAt: now)
+                price: model.price ?? settings.pricing.unknown, createdAt: births[model.name] ?? now)
         }
+    }
+
+    private func provider(madeFrom wanted: Settings.Provider, _ network: Settings.Network) -> Provider? {
+        guard self.network == network else { return nil }
+        return zip(providers, providerSettings).first { $0.1 == wanted }?.0
     }
 
     func snapshot(generation: UInt64, keys: KeyTable) -> Snapshot {

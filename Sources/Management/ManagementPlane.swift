@@ -19,7 +19,8 @@ package final class ManagementPlane: ControlPlane {
     ///   - now: the wall clock.
     package init(
         keys: any KeyDirectory, credentials: any CredentialChecking, usage: any UsageStore, shipping: any UsageShipping,
-        health: any HealthReporting, metrics: any MetricsReporting, snapshots: SnapshotSource, logger: Logger, version: String,
+        health: any HealthReporting, metrics: any MetricsReporting, snapshots: SnapshotSource,
+        configuration: any ConfigurationControlling, logger: Logger, version: String,
         isPrivate: Bool = false, now: @escaping @Sendable () -> WallTime = { ManagementPlane.systemTime() }
     ) {
         let access = Access(credentials: credentials, isPrivate: isPrivate)
@@ -27,6 +28,7 @@ package final class ManagementPlane: ControlPlane {
         KeyRoutes(keys: keys, access: access, now: now).add(to: routes)
         UsageRoutes(usage: usage, shipping: shipping, access: access).add(to: routes)
         CatalogRoutes(snapshots: snapshots, access: access, version: version).add(to: routes)
+        ConfigurationRoutes(configuration: configuration, access: access).add(to: routes)
         HealthRoutes(health: health, metrics: metrics, access: access, version: version).add(to: routes)
         responder = routes.responder()
         self.logger = logger

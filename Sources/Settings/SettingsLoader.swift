@@ -43,11 +43,16 @@ extension Settings {
     static func read(
         file: String?, environment: [String: String], overrides: [(path: String, value: String)], directory: String
     ) throws(SettingsError) -> (settings: Settings, problems: [SettingsError.Problem]) {
-        let file = file ?? environment["MARTLET_CONFIG"].flatMap { $0.isEmpty ? nil : $0 } ?? standardFile(in: directory)
+        let file = fileToRead(file, environment: environment, directory: directory)
         var root = embeddedTree
         var problems: [SettingsError.Problem] = []
         if let file { (root, problems) = try YAMLSource.read(file: file) }
         return finish(root, file: file, problems: problems, environment: environment, overrides: overrides)
+    }
+
+    /// The file that ``load(file:environment:overrides:directory:)`` reads; `nil` where the embedded defaults hold.
+    package static func fileToRead(_ file: String?, environment: [String: String], directory: String = ".") -> String? {
+        file ?? environment["MARTLET_CONFIG"].flatMap { $0.isEmpty ? nil : $0 } ?? standardFile(in: directory)
     }
 
     private static func standardFile(in directory: String) -> String? {

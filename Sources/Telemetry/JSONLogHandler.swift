@@ -8,13 +8,26 @@ import Vocabulary
 package struct JSONLogHandler: LogHandler {
     private let label: String
     private let sink: LogSink
-    package var logLevel: Logger.Level
+    private let threshold: LogThreshold
+    private var ownLevel: Logger.Level?
+    /// The process's threshold, until a logger is given a level of its own.
+    package var logLevel: Logger.Level {
+        get { ownLevel ?? threshold.level }
+        set { ownLevel = newValue }
+    }
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
 
     package init(label: String, level: Logger.Level = .info, sink: LogSink = .standardError, metadataProvider: Logger.MetadataProvider? = nil) {
+        self.init(label: label, threshold: LogThreshold(level), sink: sink, metadataProvider: metadataProvider)
+    }
+
+    /// - Parameter threshold: whoever changes it changes it for every logger that was made with it.
+    package init(
+        label: String, threshold: LogThreshold, sink: LogSink = .standardError, metadataProvider: Logger.MetadataProvider? = nil
+    ) {
         self.label = label
-        self.logLevel = level
+        self.threshold = threshold
         self.sink = sink
         self.metadataProvider = metadataProvider
     }

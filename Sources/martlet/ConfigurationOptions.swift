@@ -1,4 +1,5 @@
 import ArgumentParser
+import Assembly
 import Foundation
 import Settings
 
@@ -23,6 +24,18 @@ struct ConfigurationOptions: ParsableArguments {
     var overrides: [(path: String, value: String)] {
         assignments.compactMap { assignment in
             assignment.firstIndex(of: "=").map { (String(assignment[..<$0]), String(assignment[assignment.index(after: $0)...])) }
+        }
+    }
+
+    /// The configuration for a gateway that reads it more than once: always the same file, whatever appears elsewhere meanwhile.
+    ///
+    /// - Parameter more: as for ``load(file:and:)``.
+    func source(and more: [(path: String, value: String)]) -> ConfigurationSource {
+        let environment = ProcessInfo.processInfo.environment
+        let named = Settings.fileToRead(config, environment: environment)
+        let overrides = overrides + more
+        return ConfigurationSource(file: named ?? Settings.standardFile) { () throws(SettingsError) in
+            try Settings.load(file: named, environment: environment, overrides: overrides)
         }
     }
 

@@ -42,15 +42,16 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await CommandFailure.reported {
-            let settings = try configuration.load(and: overrides)
-            let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-            LoggingSystem.bootstrap { JSONLogHandler(label: $0, level: level) }
+            let source = configuration.source(and: overrides)
+            let settings = try source.loadNow()
+            let threshold = LogThreshold(Logger.Level(rawValue: settings.log.level.rawValue) ?? .info)
+            LoggingSystem.bootstrap { JSONLogHandler(label: $0, threshold: threshold) }
             let logger = Logger(label: "martlet")
             for warning in settings.warnings {
                 logger.warning("configuration warning", metadata: ["warning": "\(warning)"])
             }
             do {
-                try await Gateway(settings: settings, logger: logger).run()
+                try await Gateway(settings: settings, source: source, logThreshold: threshold, logger: logger).run()
             } catch let error as GatewayStartError {
                 throw CommandFailure(.failure, "martlet: \(error)")
             }

@@ -1,6 +1,7 @@
 import Contracts
 import Logging
 import Settings
+import Synchronization
 import Vocabulary
 
 /// Log lines about calls, off the path of a call: which calls get one is the configuration's choice, and a flood is counted instead.
@@ -10,16 +11,25 @@ final class CallLog: CallLogging {
     private let lines: AsyncStream<UsageRecord>
     private let queue: AsyncStream<UsageRecord>.Continuation
     private let logger: Logger
-    private let policy: Settings.CallLogging
+    private let policyIndex: Atomic<Int>
 
     /// Lines that may wait to be written; more are dropped and counted.
     private static let waitingMax = 8_192
 
     init(logger: Logger, policy: Settings.CallLogging) {
         self.logger = logger
-        self.policy = policy
+        policyIndex = Atomic(CallLog.index(of: policy))
         (lines, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(CallLog.waitingMax))
     }
+
+    /// Which calls get a line; may be changed at any time.
+    var policy: Settings.CallLogging {
+        get { Settings.CallLogging.allCases[policyIndex.load(ordering: .relaxed)] }
+        set { policyIndex.store(CallLog.index(of: newValue), ordering: .relaxed) }
+    }
+
+    /// Every policy is one of `allCases`.
+    private static func index(of policy: Settings.CallLogging) -> Int { Settings.CallLogging.allCases.firstIndex(of: policy) ?? 0 }
 
     func ended(_ record: UsageRecord) {
         switch policy {

@@ -25,6 +25,7 @@ struct CatalogRoutes: Sendable {
                 json.member("usage", "/api/v1/usage")
                 json.member("models", "/api/v1/models")
                 json.member("providers", "/api/v1/providers")
+                json.member("config", "/api/v1/config")
                 json.member("health", "/health")
                 json.member("metrics", "/metrics")
             }

@@ -1,0 +1,59 @@
+import Dispatch
+import Foundation
+package import Settings
+
+/// Where a gateway's configuration comes from, each time that it is read: the same file, with variables and flags over it.
+package struct ConfigurationSource: Sendable {
+    /// The file that is read and watched; it need not be there. `nil` where there is none to look for.
+    package let file: String?
+    /// Of the file when this was made, which is before it is read for the first time.
+    let firstContentHash: Int
+    private let read: @Sendable () throws(SettingsError) -> Settings
+
+    /// To be made before the first reading, so that no change between that and the watch goes unseen. Blocks on the disk.
+    ///
+    /// - Parameters:
+    ///   - file: where the file is, or might appear.
+    ///   - read: reads that file, variables and flags. Blocks on the disk.
+    package init(file: String?, read: @escaping @Sendable () throws(SettingsError) -> Settings) {
+        self.file = file
+        self.read = read
+        firstContentHash = file.map(ConfigurationSource.contentHash(of:)) ?? 0
+    }
+
+    /// Reads the configuration for the first time.
+    package func loadNow() throws(SettingsError) -> Settings { try read() }
+
+    /// Reads the configuration, off the threads that everything else runs on.
+    func load() async throws(SettingsError) -> Settings {
+        let read = read
+        return try await offPool { Result { () throws(SettingsError) in try read() } }.get()
+    }
+
+    /// Which file stands there now, links followed: another one when it was written, replaced by a rename, or reached by a link that was moved.
+    func fingerprint() async -> FileFingerprint {
+        guard let file else { return FileFingerprint(nil) }
+        return await offPool { FileFingerprint(file) }
+    }
+
+    /// A digest of what the file says; the same for every file that is not there.
+    func contentHash() async -> Int {
+        guard let file else { return 0 }
+        return await offPool { ConfigurationSource.contentHash(of: file) }
+    }
+
+    private static func contentHash(of file: String) -> Int {
+        guard let data = FileManager.default.contents(atPath: file) else { return 0 }
+        // Foundation's own hash looks at the first bytes only.
+        var hasher = Hasher()
+        data.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return hasher.finalize()
+    }
+}
+
+/// Runs what may block on a disk away from the few threads of Swift's pool.
+private func offPool<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+        DispatchQueue.global(qos: .utility).async { continuation.resume(returning: work()) }
+    }
+}

@@ -1,0 +1,57 @@
+import Calling
+import Contracts
+import Edge
+import Logging
+import NIOCore
+import Settings
+import Telemetry
+import Vocabulary
+
+/// Everything of a running gateway that a reload can change.
+struct LiveParts: Sendable {
+    let keys: KeyService
+    let upstream: UpstreamShared
+    let callLog: CallLog
+    let budget: BodyBudget
+    let logThreshold: LogThreshold
+    /// The certificate for clients; `nil` for a gateway without TLS.
+    let tls: ServerTLS?
+    let laneLoops: [NIOLoopBound<LaneLoop>]
+    let callers: [NIOLoopBound<UpstreamCaller>]
+
+    /// Puts settings in force. Whatever can fail comes first, so that they hold whole or not at all.
+    ///
+    /// The snapshot is the moment at which they begin to hold for calls: a call keeps the one that it began with, prices and providers included.
+    func apply(_ settings: Settings) async throws(SettingsError) {
+        let catalog = Catalog(settings, at: WallTime.now, after: keys.catalog)
+        let prepared: UpstreamShared.Prepared
+        do {
+            prepared = try upstream.prepare(catalog.providers)
+        } catch {
+            throw SettingsError(problems: [.init(file: settings.file, path: "providers", reason: "certificates cannot be used: \(error)")])
+        }
+        do {
+            // The last thing that can fail: what it reads is in force at once.
+            try tls?.reload()
+        } catch {
+            throw SettingsError(problems: [.init(file: settings.file, path: "server.tls", reason: "\(error)")])
+        }
+        upstream.adopt(prepared)
+        budget.resize(to: settings.server.bufferedMaxBytes)
+        callLog.policy = settings.log.calls
+        logThreshold.level = .init(settings.log.level)
+        keys.replace(catalog: catalog, adminKey: settings.adminKey?.value)
+        let options = EdgeOptions(settings)
+        let providers = catalog.providers
+        // A loop that has been shut down has nothing that could be changed.
+        for loop in laneLoops { try? await loop.eventLoop.submit { loop.value.apply(options) }.get() }
+        for caller in callers { try? await caller.eventLoop.submit { caller.value.retain(only: providers) }.get() }
+    }
+}
+
+extension Logger.Level {
+    /// The levels of the configuration have the names of swift-log's.
+    init(_ level: Settings.LogLevel) {
+        self = Logger.Level(rawValue: level.rawValue) ?? .info
+    }
+}

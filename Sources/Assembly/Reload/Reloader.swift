@@ -1,0 +1,136 @@
+import Contracts
+import Logging
+import Settings
+import Synchronization
+import Vocabulary
+
+/// Reads the configuration anew when it is asked to, one reload after the other, and keeps what is in force.
+final class Reloader: ConfigurationControlling {
+    private struct State {
+        var settings: Settings
+        var configuration: ConfigurationState
+        /// Of the file when it was last read.
+        var contentHash: Int
+    }
+
+    private struct Order: Sendable {
+        var trigger: ReloadTrigger
+        var answer: CheckedContinuation<Result<ConfigurationState, ConfigurationRefusal>, Never>
+    }
+
+    let source: ConfigurationSource
+    private let logger: Logger
+    private let state: Mutex<State>
+    private let orders: AsyncStream<Order>
+    private let queue: AsyncStream<Order>.Continuation
+
+    /// Reloads that may wait; more are refused.
+    private static let waitingMax = 64
+
+    init(settings: Settings, source: ConfigurationSource, logger: Logger) {
+        self.source = source
+        self.logger = logger
+        let configuration = ConfigurationState(
+            generation: 1, loadedAt: WallTime.now, trigger: .start, file: settings.file, settingsJSON: settings.effective.json,
+            warnings: settings.warnings)
+        state = Mutex(State(settings: settings, configuration: configuration, contentHash: source.firstContentHash))
+        (orders, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Reloader.waitingMax))
+    }
+
+    /// What is in force.
+    var settings: Settings { state.withLock { $0.settings } }
+
+    var configuration: ConfigurationState { state.withLock { $0.configuration } }
+
+    /// Of the file when it was last read, to tell a change that nobody has seen yet.
+    var contentHash: Int { state.withLock { $0.contentHash } }
+
+    func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState {
+        let result = await withCheckedContinuation { continuation in
+            let order = Order(trigger: trigger, answer: continuation)
+            switch queue.yield(order) {
+            case .enqueued: break
+            case .dropped: continuation.resume(returning: .failure(Reloader.refusal(trigger, "too many reloads are waiting")))
+            case .terminated: continuation.resume(returning: .failure(Reloader.refusal(trigger, "the gateway is shutting down")))
+            @unknown default: continuation.resume(returning: .failure(Reloader.refusal(trigger, "it was not taken")))
+            }
+        }
+        return try result.get()
+    }
+
+    private static func refusal(_ trigger: ReloadTrigger, _ reason: String) -> ConfigurationRefusal {
+        ConfigurationRefusal(at: WallTime.now, trigger: trigger, problems: [ConfigurationProblem(path: "", reason: reason)])
+    }
+
+    /// Carries out what is ordered until ``finish()``.
+    func run(on parts: LiveParts) async {
+        for await order in orders {
+            do throws(ConfigurationRefusal) {
+                order.answer.resume(returning: .success(try await carryOut(order.trigger, on: parts)))
+            } catch {
+                order.answer.resume(returning: .failure(error))
+            }
+        }
+    }
+
+    /// Takes no more orders; those that wait are still carried out.
+    func finish() { queue.finish() }
+
+    // MARK: One reload
+
+    private func carryOut(_ trigger: ReloadTrigger, on parts: LiveParts) async throws(ConfigurationRefusal) -> ConfigurationState {
+        // Before the reading: a change in between is then seen by the next look.
+        let contentHash = await source.contentHash()
+        state.withLock { $0.contentHash = contentHash }
+        do throws(SettingsError) {
+            let next = try await source.load()
+            let (settings, fixed) = settings.reloaded(with: next)
+            try await parts.apply(settings)
+            return taken(settings, fixed, trigger)
+        } catch {
+            throw refused(error, trigger)
+        }
+    }
+
+    private func taken(_ settings: Settings, _ fixed: [Settings.FixedChange], _ trigger: ReloadTrigger) -> ConfigurationState {
+        let configuration = state.withLock { state in
+            state.settings = settings
+            state.configuration = ConfigurationState(
+                generation: state.configuration.generation + 1, loadedAt: WallTime.now, trigger: trigger, file: settings.file,
+                settingsJSON: settings.effective.json, warnings: settings.warnings,
+                needsRestart: fixed.map { RestartNeed(path: $0.path, inForce: $0.inForce, wanted: $0.wanted) },
+                reloadsTaken: state.configuration.reloadsTaken + 1, reloadsRefused: state.configuration.reloadsRefused)
+            return state.configuration
+        }
+        logger.notice(
+            "configuration reloaded",
+            metadata: ["generation": "\(configuration.generation)", "trigger": "\(trigger.rawValue)", "models.count": "\(settings.models.count)"])
+        for warning in settings.warnings { logger.warning("configuration warning", metadata: ["warning": "\(warning)"]) }
+        for need in fixed {
+            logger.warning(
+                "a changed value needs a restart",
+                metadata: ["path": "\(need.path)", "in_force": "\(need.inForce ?? "none")", "wanted": "\(need.wanted ?? "none")"])
+        }
+        return configuration
+    }
+
+    private func refused(_ error: SettingsError, _ trigger: ReloadTrigger) -> ConfigurationRefusal {
+        let refusal = ConfigurationRefusal(at: WallTime.now, trigger: trigger, problems: error.problems.map(ConfigurationProblem.init))
+        state.withLock { state in
+            state.configuration.lastRefusal = refusal
+            state.configuration.reloadsRefused += 1
+        }
+        logger.error(
+            "configuration refused; the one before stays in force",
+            metadata: ["trigger": "\(trigger.rawValue)", "problems": .array(error.problems.map { "\($0)" })])
+        return refusal
+    }
+}
+
+extension ConfigurationProblem {
+    fileprivate init(_ problem: SettingsError.Problem) {
+        self.init(
+            file: problem.file, line: problem.line, column: problem.column, variable: problem.variable, path: problem.path,
+            reason: problem.reason)
+    }
+}

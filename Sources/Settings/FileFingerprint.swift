@@ -1,0 +1,21 @@
+import Foundation
+
+/// What tells one state of a file from another without reading it.
+package struct FileFingerprint: Sendable, Equatable {
+    private var device: UInt64 = 0
+    private var inode: UInt64 = 0
+    private var size: Int64 = 0
+    private var seconds = 0
+    private var nanoseconds = 0
+
+    /// - Parameter path: `nil` stands for a file that is not there.
+    package init(_ path: String?) {
+        var found = stat()
+        guard let path, stat(path, &found) == 0 else { return }
+        device = UInt64(found.st_dev)
+        inode = UInt64(found.st_ino)
+        size = Int64(found.st_size)
+        seconds = Int(found.st_mtim.tv_sec)
+        nanoseconds = Int(found.st_mtim.tv_nsec)
+    }
+}
