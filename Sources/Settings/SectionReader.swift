@@ -73,6 +73,21 @@ struct SectionReader {
         }
     }
 
+    /// The texts of a list of single values; it may also be one text with commas, as a variable of the environment has to say it.
+    func items(_ key: String) -> [(text: String, origin: Origin)] {
+        guard let node = node(key), case .sequence(let nodes) = node.content else {
+            let text = text(key) ?? ""
+            return text.split(separator: ",").map { (String($0.filter { $0 != " " }), origin(of: key)) }
+        }
+        report.learn(path: subpath(key), address: address + [.key(key)])
+        report.record(node.origin, at: subpath(key))
+        return nodes.compactMap { item in
+            if case .scalar(let text) = item.content { return (text, item.origin) }
+            report.report("must be a list of single values; one is \(item.kindName)", at: subpath(key), item.origin)
+            return nil
+        }
+    }
+
     /// The address of an item of a list, for the section that reads it.
     func address(of key: String, index: Int) -> [ConfigNode.Step] { address + [.key(key), .index(index)] }
 

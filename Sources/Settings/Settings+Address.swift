@@ -9,13 +9,13 @@ extension Settings {
         let (settings, problems) = try read(file: file, environment: environment, overrides: [], directory: directory)
         let own = problems.filter { $0.path == "server" || $0.path == "server.host" || $0.path == "server.port" }
         guard own.isEmpty else { throw SettingsError(problems: own) }
-        guard settings.server.port != 0 else { return nil }
+        guard settings.server.port != 0, settings.server.listensOnTCP else { return nil }
         let host =
             switch settings.server.host {
             case "0.0.0.0": "127.0.0.1"
             case "::": "::1"
             default: settings.server.host
             }
-        return BaseURL(isTLS: false, host: host, port: settings.server.port, path: "")
+        return BaseURL(isTLS: settings.server.tls != nil, host: host, port: settings.server.port, path: "")
     }
 }

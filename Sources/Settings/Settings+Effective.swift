@@ -8,6 +8,11 @@ extension Settings {
             .init("data", text("data", data)),
             .init("log", .mapping([.init("level", text("log.level", log.level.rawValue)), .init("calls", text("log.calls", log.calls.rawValue))])),
             .init("journal", effectiveJournal),
+            .init(
+                "reload",
+                .mapping([
+                    .init("watch", literal("reload.watch", reload.watch)), .init("interval", duration("reload.interval", reload.interval)),
+                ])),
             .init("network", effectiveNetwork),
             .init("providers", .list(providers.map(effective))),
             .init("models", .list(models.map(effective))),
@@ -32,14 +37,7 @@ extension Settings {
             .init("host", text("server.host", server.host)),
             .init("port", literal("server.port", server.port)),
         ]
-        if let listener = server.privateListener {
-            entries.append(
-                .init(
-                    "private",
-                    .mapping([
-                        .init("host", text("server.private.host", listener.host)), .init("port", literal("server.private.port", listener.port)),
-                    ])))
-        }
+        entries += effectivePlaces
         if let loops = server.loops { entries.append(.init("loops", literal("server.loops", loops))) }
         entries += [
             .init("max_body", size("server.max_body", server.bodyMaxBytes)),
@@ -49,6 +47,15 @@ extension Settings {
             .init("body_timeout", duration("server.body_timeout", server.bodyTimeout)),
             .init("keep_alive", duration("server.keep_alive", server.keepAliveTimeout)),
             .init("write_stall", duration("server.write_stall", server.writeStallTimeout)),
+            .init("body_min_rate", size("server.body_min_rate", server.bodyRateMin)),
+            .init("write_min_rate", size("server.write_min_rate", server.writeRateMin)),
+        ]
+        if let most = server.connectionsMax { entries.append(.init("max_connections", literal("server.max_connections", most))) }
+        entries += [
+            .init("max_connections_per_address", literal("server.max_connections_per_address", server.connectionsPerAddressMax)),
+            .init("trusted_proxies", effectiveProxies),
+            .init("client_address_header", text("server.client_address_header", server.clientAddressHeader.rawValue)),
+            .init("proxy_protocol", text("server.proxy_protocol", server.proxyProtocol.rawValue)),
             .init(
                 "drain",
                 .mapping([
@@ -57,6 +64,42 @@ extension Settings {
                 ])),
         ]
         return .mapping(entries)
+    }
+
+    private var effectivePlaces: [EffectiveValue.Entry] {
+        var entries: [EffectiveValue.Entry] = [.init("tcp", literal("server.tcp", server.listensOnTCP))]
+        if let path = server.unixSocket {
+            let mode = String(server.unixSocketMode, radix: 8)
+            entries += [
+                .init("unix_socket", text("server.unix_socket", path)),
+                .init("unix_socket_mode", text("server.unix_socket_mode", "0" + mode)),
+            ]
+        }
+        if let tls = server.tls {
+            entries.append(
+                .init(
+                    "tls",
+                    .mapping([
+                        .init("cert", text("server.tls.cert", tls.certificateFile)), .init("key", text("server.tls.key", tls.keyFile)),
+                        .init("min_version", text("server.tls.min_version", tls.minimumVersion.rawValue)),
+                    ])))
+        }
+        if let listener = server.privateListener {
+            entries.append(
+                .init(
+                    "private",
+                    .mapping([
+                        .init("host", text("server.private.host", listener.host)), .init("port", literal("server.private.port", listener.port)),
+                        .init("tls", literal("server.private.tls", listener.isTLS)),
+                    ])))
+        }
+        return entries
+    }
+
+    private var effectiveProxies: EffectiveValue {
+        let origin = origins["server.trusted_proxies"]
+        let ranges = server.trustedProxies.map { EffectiveValue.text($0.description, origin) }
+        return .list(ranges + (server.trustsUnixSocket ? [.text("unix", origin)] : []))
     }
 
     private var effectiveJournal: EffectiveValue {

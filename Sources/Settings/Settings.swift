@@ -20,6 +20,8 @@ package struct Settings: Sendable, Equatable {
     package var models: [Model] = []
     /// `pricing`: what holds for models without a price.
     package var pricing = Pricing()
+    /// `reload`: when the file is read again.
+    package var reload = Reload()
     /// `MARTLET_ADMIN_KEY`; `nil` lets the gateway make one at its first start.
     package var adminKey: Secret?
 
@@ -40,7 +42,15 @@ extension Settings {
         package var host = "127.0.0.1"
         /// `server.port`; 0 takes a free one.
         package var port = 8000
-        /// `server.private.host`, `.port`: a second listener for metrics and the detail of health, without a credential.
+        /// `server.tcp`: whether `host` and `port` are listened on; off for a gateway behind a socket in the file system.
+        package var listensOnTCP = true
+        /// `server.unix_socket`: a socket in the file system to listen on; `nil` for none.
+        package var unixSocket: String?
+        /// `server.unix_socket_mode`: its permissions.
+        package var unixSocketMode = 0o660
+        /// `server.tls`; `nil` for plain HTTP.
+        package var tls: TLS?
+        /// `server.private.host`, `.port`, `.tls`: a second listener for metrics and the detail of health, without a credential.
         package var privateListener: Listener?
         /// `server.loops`: how many event loops serve calls; `nil` is one for each core.
         package var loops: Int?
@@ -58,6 +68,22 @@ extension Settings {
         package var keepAliveTimeout: Duration = .seconds(75)
         /// `server.write_stall`: how long a client may read nothing of its answer.
         package var writeStallTimeout: Duration = .seconds(30)
+        /// `server.body_min_rate`: what a request body must bring in every `body_timeout`, in bytes a second; 0 for no such limit.
+        package var bodyRateMin = 1 << 10
+        /// `server.write_min_rate`: what a client must read in every `write_stall` while its answer waits, in bytes a second; 0 for no such limit.
+        package var writeRateMin = 1 << 10
+        /// `server.max_connections`; `nil` is what the limit of open files allows.
+        package var connectionsMax: Int?
+        /// `server.max_connections_per_address`; 0 for any number.
+        package var connectionsPerAddressMax = 0
+        /// `server.trusted_proxies`: whose word counts for the address of a client.
+        package var trustedProxies: [CIDR] = []
+        /// `unix` in `server.trusted_proxies`.
+        package var trustsUnixSocket = false
+        /// `server.client_address_header`: the header of the trusted proxies that tells the address.
+        package var clientAddressHeader = ClientAddressHeader.xForwardedFor
+        /// `server.proxy_protocol`
+        package var proxyProtocol = ProxyProtocol.off
         /// `server.drain.delay`: from the signal to the first refusal, for load balancers to notice.
         package var drainDelay: Duration = .seconds(1)
         /// `server.drain.deadline`: how long running calls may then go on.
@@ -71,11 +97,45 @@ extension Settings {
         package var host: String
         /// 0 takes a free one.
         package var port: Int
+        /// Whether it shows the certificate of `server.tls`.
+        package var isTLS: Bool
 
-        package init(host: String, port: Int) {
+        package init(host: String, port: Int, isTLS: Bool = false) {
             self.host = host
             self.port = port
+            self.isTLS = isTLS
         }
+    }
+
+    /// `server.tls`: what clients are shown.
+    package struct TLS: Sendable, Hashable {
+        /// `server.tls.cert`: PEM, our own certificate first, as a path relative to the working directory.
+        package var certificateFile: String
+        /// `server.tls.key`: PEM, not encrypted.
+        package var keyFile: String
+        /// `server.tls.min_version`
+        package var minimumVersion = TLSVersion.tls12
+
+        package init(certificateFile: String, keyFile: String) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
+    }
+
+    package enum TLSVersion: String, Sendable, CaseIterable {
+        case tls12 = "1.2"
+        case tls13 = "1.3"
+    }
+
+    /// The header by which proxies tell for whom they ask.
+    package enum ClientAddressHeader: String, Sendable, CaseIterable {
+        case xForwardedFor = "x-forwarded-for"
+        case forwarded
+    }
+
+    /// Whether connections begin with a header of the PROXY protocol, version 1 or 2.
+    package enum ProxyProtocol: String, Sendable, CaseIterable {
+        case off, required
     }
 
     /// `log`: what is logged.
@@ -210,6 +270,16 @@ extension Settings {
             self.provider = provider
             self.model = model
         }
+    }
+
+    /// `reload`: when the file is read again.
+    package struct Reload: Sendable, Equatable {
+        /// `reload.watch`: whether a change of the file is noticed; SIGHUP and the management API reload in any case.
+        package var watch = true
+        /// `reload.interval`: how often the file is looked at.
+        package var interval: Duration = .milliseconds(500)
+
+        package init() {}
     }
 
     /// `pricing`: what holds for models without a price.

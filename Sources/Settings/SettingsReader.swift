@@ -7,7 +7,7 @@ struct SettingsReader {
     private let longest: ClosedRange<Duration> = .milliseconds(1) ... .seconds(7 * 86_400)
     private let pause: ClosedRange<Duration> = .zero ... .seconds(86_400)
 
-    static let rootKeys = ["server", "data", "log", "journal", "network", "providers", "models", "pricing"]
+    static let rootKeys = ["server", "data", "log", "journal", "reload", "network", "providers", "models", "pricing"]
 
     func read(_ root: ConfigNode) -> Settings {
         let section = SectionReader(root, path: "", address: [], keys: SettingsReader.rootKeys, parentOrigin: root.origin, report: report)
@@ -16,6 +16,7 @@ struct SettingsReader {
         settings.data = section.name("data", settings.data)
         settings.log = log(section)
         settings.journal = journal(section, data: settings.data)
+        settings.reload = reload(section)
         settings.network = NetworkReader(report: report).read(section)
         let (providers, ids) = ProviderReader(report: report, network: settings.network).read(section)
         settings.providers = providers
@@ -31,13 +32,17 @@ struct SettingsReader {
         let section = root.section(
             "server",
             keys: [
-                "host", "port", "private", "loops", "max_body", "max_buffered", "total_timeout", "head_timeout", "body_timeout", "keep_alive",
-                "write_stall", "drain",
+                "host", "port", "tcp", "unix_socket", "unix_socket_mode", "tls", "private", "loops", "max_body", "max_buffered", "total_timeout",
+                "head_timeout", "body_timeout", "keep_alive", "write_stall", "body_min_rate", "write_min_rate", "max_connections",
+                "max_connections_per_address", "trusted_proxies", "client_address_header", "proxy_protocol", "drain",
             ])
         var server = Settings.Server()
         server.host = host(section, server.host)
         server.port = section.integer("port", server.port, in: 0...65535)
+        let edge = EdgeReader(section: section, report: report)
+        edge.readPlaces(&server)
         server.privateListener = privateListener(section, server)
+        edge.readLimits(&server)
         server.loops = section.integer("loops", in: 1...1024)
         server.bodyMaxBytes = section.size("max_body", server.bodyMaxBytes, in: 1 << 10...1 << 30)
         server.bufferedMaxBytes = section.size("max_buffered", server.bufferedMaxBytes, in: 1 << 20...1 << 40)
@@ -56,17 +61,19 @@ struct SettingsReader {
     }
 
     private func privateListener(_ server: SectionReader, _ main: Settings.Server) -> Settings.Listener? {
-        let section = server.section("private", keys: ["host", "port"])
+        let section = server.section("private", keys: ["host", "port", "tls"])
         let host = host(section, "127.0.0.1")
+        let isTLS = section.boolean("tls", false)
+        if isTLS, main.tls == nil { section.fail("tls", "needs server.tls.cert and server.tls.key") }
         guard let port = section.integer("port", in: 0...65535) else {
             if section.node("host") != nil, section.node("port") == nil { section.fail("port", "is missing; a private listener needs one") }
             return nil
         }
         let everywhere = ["0.0.0.0", "::"]
-        if port != 0, port == main.port, host == main.host || everywhere.contains(host) || everywhere.contains(main.host) {
+        if port != 0, main.listensOnTCP, port == main.port, host == main.host || everywhere.contains(host) || everywhere.contains(main.host) {
             section.fail("port", "is the port of the public listener; give the private one another")
         }
-        return Settings.Listener(host: host, port: port)
+        return Settings.Listener(host: host, port: port, isTLS: isTLS)
     }
 
     private func host(_ section: SectionReader, _ standard: String) -> String {
@@ -86,6 +93,14 @@ struct SettingsReader {
         log.level = section.choice("level", log.level)
         log.calls = section.choice("calls", log.calls)
         return log
+    }
+
+    private func reload(_ root: SectionReader) -> Settings.Reload {
+        let section = root.section("reload", keys: ["watch", "interval"])
+        var reload = Settings.Reload()
+        reload.watch = section.boolean("watch", reload.watch)
+        reload.interval = section.duration("interval", reload.interval, in: .milliseconds(50) ... .seconds(3600))
+        return reload
     }
 
     private func journal(_ root: SectionReader, data: String) -> Settings.Journal {

@@ -13,6 +13,7 @@ struct Bench: Sendable {
     let plane: FakePlane
     let drainState = DrainState()
     let budget: BodyBudget
+    let counters = EdgeCounters()
     private let dispatcher: ControlDispatcher
     private let listener: Listener
     private let laneLoop: NIOLoopBound<LaneLoop>
@@ -22,10 +23,13 @@ struct Bench: Sendable {
 
     /// Runs a test against an edge of its own and checks at its end that nothing was left behind.
     static func run(
-        _ options: EdgeOptions = EdgeOptions(), budget: Int = 1 << 20, timeouts: ProviderTimeouts? = nil,
-        script: (@Sendable (Int, FakeAttempt) -> Void)? = nil, _ test: @Sendable (Bench) async throws -> Void
+        _ options: EdgeOptions = EdgeOptions(), budget: Int = 1 << 20, answerBudget: Int = 64 << 20, timeouts: ProviderTimeouts? = nil,
+        place: Listener.Place = .tcp(host: "127.0.0.1", port: 0), gate: ConnectionGate? = nil, tls: ServerTLS? = nil,
+        readsProxyProtocol: Bool = false, script: (@Sendable (Int, FakeAttempt) -> Void)? = nil, _ test: @Sendable (Bench) async throws -> Void
     ) async throws {
-        let bench = try await Bench(options, budget: budget, timeouts: timeouts, script: script)
+        let bench = try await Bench(
+            options, budget: budget, answerBudget: answerBudget, timeouts: timeouts, place: place, gate: gate, tls: tls,
+            readsProxyProtocol: readsProxyProtocol, script: script)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await bench.dispatcher.run() }
             do {
@@ -43,7 +47,8 @@ struct Bench: Sendable {
     }
 
     private init(
-        _ options: EdgeOptions, budget: Int, timeouts: ProviderTimeouts?, script: (@Sendable (Int, FakeAttempt) -> Void)?
+        _ options: EdgeOptions, budget: Int, answerBudget: Int, timeouts: ProviderTimeouts?, place: Listener.Place, gate: ConnectionGate?,
+        tls: ServerTLS?, readsProxyProtocol: Bool, script: (@Sendable (Int, FakeAttempt) -> Void)?
     ) async throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
@@ -52,16 +57,18 @@ struct Bench: Sendable {
         plane = FakePlane(loop: loop)
         dispatcher = ControlDispatcher(plane: plane)
         let snapshots = SnapshotSource(Bench.snapshot(timeouts))
-        (laneLoop, caller) = try await loop.submit { [books, dispatcher, drainState, bodyBudget = self.budget] in
+        (laneLoop, caller) = try await loop.submit { [books, dispatcher, drainState, counters, bodyBudget = self.budget] in
             let caller = FakeCaller(loop: loop)
             if let script { caller.script = { script($0, $1) } }
             let laneLoop = LaneLoop(
                 loop: loop, options: options, snapshots: snapshots, identifier: FakeIdentifier(), admission: FakeAdmission(books: books),
                 router: FakeRouter(), caller: caller, settler: FakeSettler(books: books), control: dispatcher, budget: bodyBudget,
-                drainState: drainState, onSecond: {})
+                answerBudget: BodyBudget(bytes: answerBudget), counters: counters, gate: gate, drainState: drainState, onSecond: {})
             return (NIOLoopBound(laneLoop, eventLoop: loop), NIOLoopBound(caller, eventLoop: loop))
         }.get()
-        listener = try await Listener.bind(host: "127.0.0.1", port: 0, group: group, loops: LaneLoops([laneLoop]))
+        listener = try await Listener.bind(
+            place, group: group, loops: LaneLoops([laneLoop]),
+            options: Listener.Options(tls: tls, readsProxyProtocol: readsProxyProtocol, counters: counters))
     }
 
     /// One model at two providers, and one at a single one.

@@ -11,17 +11,22 @@ final class GatewayHealth: HealthReporting {
     private let store: LazyStore
     private let snapshots: SnapshotSource
     private let drain: DrainState
+    private let edge: EdgeReport
+    private let configuration: any ConfigurationControlling
     private let refusesWithoutJournal: Bool
     private let started = Atomic<Bool>(false)
 
     init(
-        journal: Journal, shipper: JournalShipper, store: LazyStore, snapshots: SnapshotSource, drain: DrainState, refusesWithoutJournal: Bool
+        journal: Journal, shipper: JournalShipper, store: LazyStore, snapshots: SnapshotSource, drain: DrainState, edge: EdgeReport,
+        configuration: any ConfigurationControlling, refusesWithoutJournal: Bool
     ) {
         self.journal = journal
         self.shipper = shipper
         self.store = store
         self.snapshots = snapshots
         self.drain = drain
+        self.edge = edge
+        self.configuration = configuration
         self.refusesWithoutJournal = refusesWithoutJournal
     }
 
@@ -37,7 +42,7 @@ final class GatewayHealth: HealthReporting {
     }
 
     func dependencies() async -> [DependencyHealth] {
-        [storeHealth(), journalHealth(), snapshotHealth()]
+        [storeHealth(), journalHealth(), snapshotHealth(), configurationHealth()] + edge.dependencies(at: WallTime.now)
     }
 
     private func storeHealth() -> DependencyHealth {
@@ -52,6 +57,18 @@ final class GatewayHealth: HealthReporting {
         return DependencyHealth(
             name: "journal", state: isRefusing ? (refusesWithoutJournal ? .unhealthy : .degraded) : .healthy,
             message: isRefusing ? journal.refusalReason ?? "" : "\(journal.segmentCount) segments")
+    }
+
+    private func configurationHealth() -> DependencyHealth {
+        let state = configuration.configuration
+        let problem = state.lastRefusal.map { refusal in
+            "the last reload was refused and generation \(state.generation) stays in force: "
+                + refusal.problems.map { $0.path.isEmpty ? $0.reason : "\($0.path): \($0.reason)" }.joined(separator: "; ")
+        }
+        let restart = state.needsRestart.isEmpty ? "" : ", a restart is needed for \(state.needsRestart.map(\.path).joined(separator: ", "))"
+        return DependencyHealth(
+            name: "configuration", state: problem == nil ? .healthy : .degraded,
+            message: problem ?? "generation \(state.generation)\(restart)")
     }
 
     private func snapshotHealth() -> DependencyHealth {

@@ -10,17 +10,21 @@ final class GatewayMetrics: MetricsReporting {
     private let journal: Journal
     private let upstream: UpstreamShared
     private let snapshots: SnapshotSource
+    private let edge: EdgeReport
+    private let configuration: any ConfigurationControlling
     private let connections: @Sendable () async -> Int
     private let startedAt = WallTime.now
 
     init(
-        meters: [LoopMeters], journal: Journal, upstream: UpstreamShared, snapshots: SnapshotSource,
-        connections: @escaping @Sendable () async -> Int
+        meters: [LoopMeters], journal: Journal, upstream: UpstreamShared, snapshots: SnapshotSource, edge: EdgeReport,
+        configuration: any ConfigurationControlling, connections: @escaping @Sendable () async -> Int
     ) {
         self.meters = meters
         self.journal = journal
         self.upstream = upstream
         self.snapshots = snapshots
+        self.edge = edge
+        self.configuration = configuration
         self.connections = connections
     }
 
@@ -30,6 +34,8 @@ final class GatewayMetrics: MetricsReporting {
         writeCalls(calls, to: &text)
         writeHead(calls, connections: await connections(), to: &text)
         writeOwn(calls, to: &text)
+        writeConfiguration(to: &text)
+        edge.write(to: &text)
         ProcessFigures.read(startedAt: startedAt).write(to: &text)
         return text.text
     }
@@ -112,6 +118,25 @@ final class GatewayMetrics: MetricsReporting {
             name: "martlet_snapshot_generation", help: "The snapshot in force.", samples: [([], Int64(clamping: snapshots.generation))])
         text.gauge(
             name: "martlet_build_info", help: "The version that runs.", samples: [([("version", MartletVersion.current)], Int64(1))])
+    }
+
+    private func writeConfiguration(to text: inout PrometheusText) {
+        let state = configuration.configuration
+        text.counter(
+            name: "martlet_config_reloads_total", help: "Reloads of the configuration.",
+            samples: [([("result", "success")], state.reloadsTaken), ([("result", "failure")], state.reloadsRefused)])
+        text.gauge(
+            name: "martlet_config_last_reload_successful", help: "0 while the last reload was refused and an older configuration is in force.",
+            samples: [([], Int64(state.lastRefusal == nil ? 1 : 0))])
+        text.gauge(
+            name: "martlet_config_last_reload_success_timestamp_seconds", help: "When the configuration in force was read, in Unix time.",
+            samples: [([], Double(state.loadedAt.microseconds) / 1_000_000)])
+        text.gauge(
+            name: "martlet_config_generation", help: "1 at the start, one more with each reload that was taken.",
+            samples: [([], Int64(clamping: state.generation))])
+        text.gauge(
+            name: "martlet_config_needs_restart", help: "Values that the configuration has changed and that only hold after a restart.",
+            samples: [([], Int64(state.needsRestart.count))])
     }
 
     private func labels(_ key: MergedMeters.RequestKey) -> [(String, String)] {

@@ -19,45 +19,62 @@ struct EdgeService: Service {
     private static let lastWords = Duration.seconds(2)
 
     func run() async throws {
-        let listeners = try await listen()
+        let (listeners, addresses) = try await listen()
         parts.health.markStarted()
-        let address = "http://\(settings.server.host):\(listeners[0].port)"
-        logger.notice("martlet listens", metadata: ["address": "\(address)", "models.count": "\(settings.models.count)"])
-        print("martlet listening on \(address)")
+        for address in addresses {
+            logger.notice("martlet listens", metadata: ["address": "\(address)", "models.count": "\(settings.models.count)"])
+            print("martlet listening on \(address)")
+        }
         fflush(nil)
         try await gracefulShutdown()
         await drain(listeners)
     }
 
-    private func listen() async throws -> [Listener] {
+    /// - Returns: the listeners, and where calls can be sent to.
+    private func listen() async throws -> ([Listener], addresses: [String]) {
+        let server = settings.server
+        let loops = LaneLoops(parts.publicLoops)
         var listeners: [Listener] = []
-        do {
-            listeners.append(
-                try await Listener.bind(
-                    host: settings.server.host, port: settings.server.port, group: parts.group, loops: LaneLoops(parts.publicLoops)))
-        } catch {
-            throw cannotListen(settings.server.host, settings.server.port, error)
+        var addresses: [String] = []
+        if server.listensOnTCP {
+            let options = options(tls: parts.edge.tls, readsProxyProtocol: server.proxyProtocol == .required)
+            listeners.append(try await bind(.tcp(host: server.host, port: server.port), loops, options))
+            let host = server.host.contains(":") ? "[\(server.host)]" : server.host
+            addresses.append("\(server.tls == nil ? "http" : "https")://\(host):\(listeners[0].port)")
         }
-        if let place = settings.server.privateListener {
-            do {
-                listeners.append(
-                    try await Listener.bind(host: place.host, port: place.port, group: parts.group, loops: LaneLoops(parts.privateLoops)))
-            } catch {
-                throw cannotListen(place.host, place.port, error)
-            }
+        if let path = server.unixSocket {
+            listeners.append(try await bind(.unix(path: path, mode: UInt32(server.unixSocketMode)), loops, options(tls: nil)))
+            addresses.append("unix:\(path)")
         }
-        return listeners
+        if let place = server.privateListener {
+            let options = options(tls: place.isTLS ? parts.edge.tls : nil)
+            listeners.append(try await bind(.tcp(host: place.host, port: place.port), LaneLoops(parts.privateLoops), options))
+        }
+        return (listeners, addresses)
     }
 
-    private func cannotListen(_ host: String, _ port: Int, _ error: any Error) -> GatewayStartError {
-        let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-        return GatewayStartError("cannot listen on \(host):\(port): \(reason)")
+    private func options(tls: ServerTLS?, readsProxyProtocol: Bool = false) -> Listener.Options {
+        Listener.Options(tls: tls, readsProxyProtocol: readsProxyProtocol, counters: parts.edge.counters) { [logger] reason in
+            logger.warning("connections cannot be accepted for now", metadata: ["reason": "\(reason)"])
+        }
+    }
+
+    private func bind(_ place: Listener.Place, _ loops: LaneLoops, _ options: Listener.Options) async throws -> Listener {
+        do throws(ListenError) {
+            return try await Listener.bind(place, group: parts.group, loops: loops, options: options)
+        } catch {
+            switch place {
+            case .tcp(let host, let port): throw GatewayStartError("cannot listen on \(host):\(port): \(error)")
+            case .unix(let path, _): throw GatewayStartError("cannot listen on \(path): \(error)")
+            }
+        }
     }
 
     private func drain(_ listeners: [Listener]) async {
         parts.drain.begin()
         let hurry = Hurry()
-        logger.notice("draining", metadata: ["deadline": "\(settings.server.drainDeadline)"])
+        let server = parts.reloader.settings.server
+        logger.notice("draining", metadata: ["deadline": "\(server.drainDeadline)"])
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 // A second signal, in a task that ends with the drain.
@@ -66,10 +83,10 @@ struct EdgeService: Service {
                     break
                 }
             }
-            await wait(upTo: settings.server.drainDelay) { hurry.isOn }
+            await wait(upTo: server.drainDelay) { hurry.isOn }
             for listener in listeners { await listener.close() }
             await onLoops { $0.closeIdle() }
-            if await !wait(upTo: settings.server.drainDeadline, until: { if hurry.isOn { true } else { await isEmpty() } }) || hurry.isOn {
+            if await !wait(upTo: server.drainDeadline, until: { if hurry.isOn { true } else { await isEmpty() } }) || hurry.isOn {
                 logger.warning("the drain's deadline ends what still runs")
                 await onLoops { $0.endRunningCalls() }
                 await wait(upTo: EdgeService.lastWords) { await isEmpty() }

@@ -20,6 +20,12 @@ package struct EdgeOptions: Sendable {
     package var keepAlive: TimeAmount
     /// How long a client may take no byte of its answer.
     package var writeStall: TimeAmount
+    /// What a body must bring in every window of ``bodyTimeout``, in bytes a second; 0 for no such limit.
+    package var bodyRateMin: Int
+    /// What a client must take in every window of ``writeStall`` while its answer waits for it, in bytes a second; 0 for no such limit.
+    package var writeRateMin: Int
+    /// Whose word counts for the address of a client.
+    package var proxies: ProxyRules
     /// How long a body may wait for the process's budget.
     package var budgetWait: TimeAmount
     /// `journal.on_failure: continue`.
@@ -29,7 +35,8 @@ package struct EdgeOptions: Sendable {
         bodyMaxBytes: Int = 10 << 20, controlBodyMaxBytes: Int = 64 << 10, plainAnswerMaxBytes: Int = 1 << 20,
         scanOnLoopMaxBytes: Int = 256 << 10, totalTimeout: TimeAmount = .seconds(180), headTimeout: TimeAmount = .seconds(15),
         bodyTimeout: TimeAmount = .seconds(30), keepAlive: TimeAmount = .seconds(75), writeStall: TimeAmount = .seconds(30),
-        budgetWait: TimeAmount = .seconds(5), continuesWithoutJournal: Bool = false
+        bodyRateMin: Int = 1 << 10, writeRateMin: Int = 1 << 10, proxies: ProxyRules = ProxyRules(), budgetWait: TimeAmount = .seconds(5),
+        continuesWithoutJournal: Bool = false
     ) {
         self.bodyMaxBytes = bodyMaxBytes
         self.controlBodyMaxBytes = controlBodyMaxBytes
@@ -40,6 +47,9 @@ package struct EdgeOptions: Sendable {
         self.bodyTimeout = bodyTimeout
         self.keepAlive = keepAlive
         self.writeStall = writeStall
+        self.bodyRateMin = bodyRateMin
+        self.writeRateMin = writeRateMin
+        self.proxies = proxies
         self.budgetWait = budgetWait
         self.continuesWithoutJournal = continuesWithoutJournal
     }

@@ -6,6 +6,7 @@ internal import Vocabulary
 /// Bodies of requests, and the memory that all of them share.
 extension Lane {
     func takeBody(_ bytes: ByteBuffer) {
+        windowBytes += bytes.readableBytes
         switch phase {
         case .callBody:
             guard takeRoom(for: bytes) else { return }
@@ -83,6 +84,8 @@ extension Lane {
             budgetHeld = needed
             budgetWaitSince = nil
             lastProgress = now
+            windowBegan = now
+            windowBytes = 0
             takeWaiting()
         } else if now - since > loop.options.budgetWait {
             budgetWaitSince = nil
@@ -90,6 +93,27 @@ extension Lane {
             takeWaiting()
         }
     }
+
+    /// Room for an answer that is kept whole, beyond what every call may have.
+    ///
+    /// - Parameter total: what is kept of it by now, in bytes.
+    /// - Returns: whether it may be kept on.
+    func holdAnswer(_ total: Int) -> Bool {
+        guard total > answerHeld else { return true }
+        let wanted = (total + Lane.answerStepBytes - 1) / Lane.answerStepBytes * Lane.answerStepBytes
+        guard loop.answerBudget.take(wanted - answerHeld) else { return false }
+        answerHeld = wanted
+        return true
+    }
+
+    func releaseAnswer() {
+        guard answerHeld > 0 else { return }
+        loop.answerBudget.giveBack(answerHeld)
+        answerHeld = 0
+    }
+
+    /// What every answer may take without asking, and by what the room for larger ones grows.
+    static let answerStepBytes = 64 << 10
 
     func releaseBody() {
         body = ByteBuffer()

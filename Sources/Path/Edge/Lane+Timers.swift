@@ -2,37 +2,38 @@ import NIOCore
 import NIOHTTP1
 internal import Vocabulary
 
-/// Limits of time: looked at a few times a second for all lanes of a loop, so a request arms no timer.
+/// Limits of time and of rates: looked at a few times a second for all lanes of a loop, so a request arms no timer.
 extension Lane {
     func tick(_ now: NIODeadline) {
-        if isStalled(now) {
-            call?.clientStalled()
-            context?.close(promise: nil)
-            return
+        if let openingSince, now - openingSince > loop.options.headTimeout, !isRefused {
+            loop.counters.count(entry.isTLS ? .handshakeTimeout : .headTimeout)
+            return reset()
         }
+        if endsSlowReader(now) { return }
         switch phase {
         case .idle:
             if let headBegan {
                 if now - headBegan > loop.options.headTimeout { timeOutHead() }
-            } else if now - lastProgress > loop.options.keepAlive {
-                context?.close(promise: nil)
+            } else if now - lastProgress > loop.options.keepAlive, openingSince == nil {
+                idleIsOver(now)
             }
         case .callBody:
             tryBudget(now)
-            if budgetWaitSince == nil, now - lastProgress > loop.options.bodyTimeout {
+            if budgetWaitSince == nil, isBodySlow(now) {
                 giveUpInput()
                 call?.bodyIsLate()
             } else {
                 call?.tick(now)
             }
         case .dropBody(let then):
-            guard now - lastProgress > loop.options.bodyTimeout else { return }
+            guard isBodySlow(now) || now - requestBegan > loop.options.totalTimeout else { return }
             giveUpInput()
             send(then)
         case .controlBody:
             tryBudget(now)
             // The whole of it, not only the pause between two bytes: these bodies are small, and anybody may send one.
             guard case .controlBody = phase, now - requestBegan > loop.options.bodyTimeout else { return }
+            loop.counters.count(.bodyTimeout)
             giveUpInput()
             refuse(.requestTimeout)
         case .call: call?.tick(now)
@@ -41,20 +42,68 @@ extension Lane {
         }
     }
 
-    /// Whether the client has taken nothing for too long. One that takes little, but takes it, is only slow.
-    func isStalled(_ now: NIODeadline) -> Bool {
-        guard let since = unwritableSince, let context else { return false }
-        let unwritten = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        if unwritten < unwrittenBytes { unwritableSince = now }
-        unwrittenBytes = unwritten
-        return now - since > loop.options.writeStall && unwritableSince == since
+    func timeOutHead() {
+        loop.counters.count(.headTimeout)
+        head = nil
+        refuseHead(.requestTimeout)
     }
 
-    func timeOutHead() {
-        requestID = loop.makeRequestID()
-        facts = RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
-        giveUpInput()
-        phase = .controlBody
-        send(.refusal(.requestTimeout, attempts: 0))
+    /// Whether a body makes no progress, or less than the least rate asks for in a window: one byte a second is progress, too.
+    private func isBodySlow(_ now: NIODeadline) -> Bool {
+        let timeout = loop.options.bodyTimeout
+        if now - lastProgress > timeout {
+            loop.counters.count(.bodyTimeout)
+            return true
+        }
+        guard now - windowBegan > timeout else { return false }
+        let isSlow = windowBytes < bytes(at: loop.options.bodyRateMin, for: timeout)
+        windowBegan = now
+        windowBytes = 0
+        if isSlow { loop.counters.count(.bodyRate) }
+        return isSlow
+    }
+
+    // MARK: Readers
+
+    /// Ends the connection of a client that takes nothing of its answer, or next to nothing. One that takes little is only slow.
+    private func endsSlowReader(_ now: NIODeadline) -> Bool {
+        guard var watch = writeWatch else { return false }
+        // A look costs system calls, so not at every tick.
+        guard now - watch.lookedAt >= min(.seconds(1), loop.options.writeStall) else { return false }
+        let verdict = watch.look(left: unsentBytes, at: now, stall: loop.options.writeStall, leastRate: loop.options.writeRateMin)
+        writeWatch = watch
+        switch verdict {
+        case .fine: return false
+        case .stalled: loop.counters.count(.writeStall)
+        case .slow: loop.counters.count(.writeRate)
+        }
+        call?.clientStalled()
+        reset()
+        return true
+    }
+
+    /// What has been written and not been taken by the client: what waits here, and what waits in the kernel.
+    ///
+    /// The kernel tells of progress in steps of a good part of its buffer only, and a slow reader may need minutes for one; so it is asked.
+    var unsentBytes: Int {
+        guard let channel = context?.channel else { return 0 }
+        let own = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        return own + channel.kernelUnsentBytes
+    }
+
+    /// The connection has carried nothing for long. Where the client still takes its last answer, it may finish; where it does not, the kernel
+    /// is told to forget the rest, since it would keep it for as long as the client likes.
+    private func idleIsOver(_ now: NIODeadline) {
+        let unsent = unsentBytes
+        guard unsent > 0 else {
+            context?.close(promise: nil)
+            return
+        }
+        if let before = idleUnsentBytes, before - unsent < max(1, bytes(at: loop.options.writeRateMin, for: loop.options.keepAlive)) {
+            loop.counters.count(.writeRate)
+            return reset()
+        }
+        idleUnsentBytes = unsent
+        lastProgress = now
     }
 }

@@ -7,8 +7,8 @@ internal import Vocabulary
 /// One client connection: reads requests, keeps them in order over both planes, and gives each to the walk or to the control plane.
 ///
 /// A request that arrives while another is being answered waits here, so neither plane can overtake the other, and the socket is not read
-/// any further. The walk of a model call is in ``ModelCall``; bodies are in `Lane+Bodies`, answers in `Lane+Answers`, the control plane's side
-/// in `Lane+Control`, limits of time in `Lane+Timers`.
+/// any further. What a head asks for is in `Lane+Requests`, the walk of a model call in ``ModelCall``; bodies are in `Lane+Bodies`, answers in
+/// `Lane+Answers`, the control plane's side in `Lane+Control`, limits of time in `Lane+Timers`, beginnings and ends in `Lane+Ends`.
 final class Lane: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
@@ -35,12 +35,22 @@ final class Lane: ChannelDuplexHandler {
 
     /// An answer that waits for the end of a body.
     enum Reply {
-        /// `hints`: lines of the provider's that tell the client when to come back.
-        case refusal(GatewayError, attempts: Int, hints: ByteBuffer = ByteBuffer())
+        /// `hints`: lines of the provider's that tell the client when to come back. `body`: the provider's own words, in place of ours.
+        case refusal(GatewayError, attempts: Int, hints: ByteBuffer = ByteBuffer(), body: ByteBuffer? = nil)
         case models(ByteBuffer)
     }
 
+    /// By which door the connection came.
+    struct Entry: Sendable {
+        /// A socket in the file system: its clients have no address.
+        var isUnix = false
+        var isTLS = false
+        /// A load balancer says by the PROXY protocol whom it brings.
+        var isProxied = false
+    }
+
     let loop: LaneLoop
+    let entry: Entry
     var phase = Phase.idle
     var context: ChannelHandlerContext?
     var head: HTTPRequestHead?
@@ -54,24 +64,42 @@ final class Lane: ChannelDuplexHandler {
     var waiting: CircularBuffer<HTTPServerRequestPart> = []
     private var isTakingWaiting = false
     private var isReadWanted = false
-    private var closesAfterAnswer = false
+    var closesAfterAnswer = false
     /// Whether the answer in hand tells the client that the connection ends with it.
     var hasSaidClose = false
     /// Whether the rest of the request in hand will not come, or cannot be read: nothing waits for it.
-    private var isInputBroken = false
+    var isInputBroken = false
     var lastProgress = NIODeadline.now()
     var requestBegan = NIODeadline.now()
     var headBegan: NIODeadline?
     private var sawPart = false
-    var unwritableSince: NIODeadline?
-    /// What waited to be written at the last look.
-    var unwrittenBytes = 0
+    /// Since when TLS or the load balancer's word is awaited; `nil` once requests may come.
+    var openingSince: NIODeadline?
+    /// Where a window of a body began, and what has come of the body in it.
+    var windowBegan = NIODeadline.now()
+    var windowBytes = 0
+    /// Set while more waits to be written than a client should leave waiting.
+    var writeWatch: WriteWatch?
+    /// What was unsent when the connection was found idle.
+    var idleUnsentBytes: Int?
     var droppedBytes = 0
-    private(set) var clientAddress = ""
+    /// What this connection holds of the memory for answers that are kept whole.
+    var answerHeld = 0
+    /// Who connected, and who the client is: two where a trusted proxy stands between.
+    var peer: IPAddress?
+    var peerAddress = ""
+    var clientAddress = ""
+    /// Whether the other side is a proxy that is trusted to name its clients.
+    var speaksForOthers = false
+    var gatePlace: GatePlace?
+    /// Whether the connection itself was refused, and whether it still hears why.
+    var isRefused = false
+    var lingersRefused = false
+    var hasOpened = false
     /// Grows with every request; answers of the control plane carry it.
     var ticket: UInt64 = 0
     var controlIsChunked = false
-    private var knownCredential: (text: String, principal: Principal, generation: UInt64)?
+    var knownCredential: (text: String, principal: Principal, generation: UInt64)?
 
     /// What is read and dropped of a request that has been refused already, in bytes.
     static let dropMaxBytes = 16 << 20
@@ -79,8 +107,9 @@ final class Lane: ChannelDuplexHandler {
     private static let dropKeepsConnectionMaxBytes = 64 << 10
     private static let lingerMax = TimeAmount.seconds(2)
 
-    init(loop: LaneLoop) {
+    init(loop: LaneLoop, entry: Entry = Entry()) {
         self.loop = loop
+        self.entry = entry
     }
 
     // MARK: Channel events
@@ -95,13 +124,6 @@ final class Lane: ChannelDuplexHandler {
         context.fireChannelActive()
     }
 
-    private func opened(_ context: ChannelHandlerContext) {
-        guard clientAddress.isEmpty else { return }
-        clientAddress = context.channel.remoteAddress?.ipAddress ?? "unix"
-        lastProgress = .now()
-        loop.add(self)
-    }
-
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
     }
@@ -112,7 +134,11 @@ final class Lane: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed { inputClosed() }
+        if let event = event as? ChannelEvent {
+            if event == .inputClosed { inputClosed() }
+        } else if openingSince != nil {
+            opening(event)
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -121,13 +147,14 @@ final class Lane: ChannelDuplexHandler {
             // The connection ended within a message: that is a client that left, not one that wrote nonsense.
             if error == .invalidEOFState { inputClosed() } else { unreadable(error) }
         } else {
-            context.close(promise: nil)
+            broken(error, context)
         }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
-        unwritableSince = isWritable ? nil : .now()
+        writeWatch = isWritable ? nil : WriteWatch(at: .now(), left: unsentBytes)
+        if isWritable, call == nil { releaseAnswer() }
         call?.clientWritability(isWritable)
         context.fireChannelWritabilityChanged()
     }
@@ -181,103 +208,6 @@ final class Lane: ChannelDuplexHandler {
         }
     }
 
-    private func begin(_ head: HTTPRequestHead) {
-        guard case .idle = phase else { return }
-        headBegan = nil
-        requestBegan = lastProgress
-        ticket &+= 1
-        let facts = RequestFacts(head)
-        self.head = head
-        self.facts = facts
-        requestID = facts.requestID ?? loop.makeRequestID()
-        closesAfterAnswer = !head.isKeepAlive
-        isInputBroken = false
-        hasSaidClose = false
-        droppedBytes = 0
-        switch RequestTarget(uri: head.uri) {
-        case .model(let endpoint): beginCall(endpoint, head, facts)
-        case .modelList: beginModels(nil, head, facts)
-        case .modelItem(let id): beginModels(id, head, facts)
-        case .unknown(let path): refuse(.unknownPath(path))
-        case .control: beginControl(head, facts)
-        }
-    }
-
-    private func beginCall(_ endpoint: Endpoint, _ head: HTTPRequestHead, _ facts: RequestFacts) {
-        let snapshot = loop.currentSnapshot()
-        let call = ModelCall(lane: self, endpoint: endpoint, snapshot: snapshot, requestID: requestID, facts: facts)
-        self.call = call
-        phase = .callBody
-        switch check(head, facts, endpoint: endpoint, snapshot: snapshot, now: call.startedAt) {
-        case .failure(let error): call.refuse(error)
-        case .success(let principal):
-            call.begin(principal)
-            // The answer before this one may have left the client with more than it can take at once.
-            if unwritableSince != nil { call.clientWritability(false) }
-            reserveBody(facts)
-            if facts.expect != nil { sendContinue() }
-        }
-    }
-
-    /// Everything that can be refused by the head alone.
-    private func check(
-        _ head: HTTPRequestHead, _ facts: RequestFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
-    ) -> Result<Principal, GatewayError> {
-        if head.method != .POST { return .failure(.wrongMethod(allowed: "POST")) }
-        if let expect = facts.expect, !isName(expect, "100-continue") { return .failure(.expectationFailed) }
-        switch identify(facts, snapshot, now) {
-        case .failure(let error): return .failure(error)
-        case .success(let principal):
-            call?.principal = principal
-            if let encoding = facts.contentEncoding { return .failure(.unsupportedEncoding(encoding)) }
-            if let length = facts.contentLength, length > loop.options.bodyMaxBytes {
-                return .failure(.bodyTooLarge(limitBytes: loop.options.bodyMaxBytes))
-            }
-            return .success(principal)
-        }
-    }
-
-    /// Who sends this. The same credential on the same connection under the same snapshot needs no second look-up.
-    func identify(_ facts: RequestFacts, _ snapshot: Snapshot, _ now: WallTime) -> Result<Principal, GatewayError> {
-        guard let credential = facts.credential else { return .failure(.missingKey) }
-        if let known = knownCredential, known.generation == snapshot.generation, isSame(known.text, credential),
-            !known.principal.isExpired(at: now)
-        {
-            return .success(known.principal)
-        }
-        let answer = loop.identifier.identify(credential, in: snapshot, at: now)
-        if case .success(let principal) = answer { knownCredential = (credential, principal, snapshot.generation) }
-        return answer
-    }
-
-    private func beginModels(_ id: String?, _ head: HTTPRequestHead, _ facts: RequestFacts) {
-        let snapshot = loop.currentSnapshot()
-        guard head.method == .GET else { return refuse(.wrongMethod(allowed: "GET")) }
-        switch identify(facts, snapshot, WallTime.now) {
-        case .failure(let error): refuse(error)
-        case .success(let principal):
-            guard principal.rights.contains(.inference) else { return refuse(.missingRight("inference")) }
-            guard let id else { return reply(.models(modelList(snapshot, principal))) }
-            guard let model = snapshot.model(named: id), principal.mayUse(model: model.name) else { return refuse(.unknownModel(id)) }
-            var body = ByteBuffer()
-            body.writeOpenAIModel(model)
-            reply(.models(body))
-        }
-    }
-
-    private func modelList(_ snapshot: Snapshot, _ principal: Principal) -> ByteBuffer {
-        var body = ByteBuffer()
-        body.writeStaticString("{\"object\":\"list\",\"data\":[")
-        var isFirst = true
-        for model in snapshot.models where principal.mayUse(model: model.name) {
-            if !isFirst { body.writeStaticString(",") }
-            isFirst = false
-            body.writeOpenAIModel(model)
-        }
-        body.writeStaticString("]}")
-        return body
-    }
-
     // MARK: Between two requests
 
     /// Sends an answer that is ready before its request has been read whole.
@@ -312,6 +242,7 @@ final class Lane: ChannelDuplexHandler {
     func answered() {
         call = nil
         releaseBody()
+        if writeWatch == nil { releaseAnswer() }
         let bodyIsOpen: Bool
         switch phase {
         case .callBody, .controlBody, .idle: bodyIsOpen = true
@@ -365,83 +296,4 @@ final class Lane: ChannelDuplexHandler {
 
     /// The answer has no end of its own: it ends with the connection.
     func closeWithAnswer() { closesAfterAnswer = true }
-
-    // MARK: Ends
-
-    private func inputClosed() {
-        switch phase {
-        case .call, .callBody:
-            call?.clientLeft()
-            context?.close(promise: nil)
-        case .control:
-            // The answer is on its way and costs nobody anything.
-            closesAfterAnswer = true
-        case .idle, .dropBody, .controlBody, .lingering, .closed:
-            context?.close(promise: nil)
-        }
-    }
-
-    private func gone() {
-        phase = .closed
-        waiting.removeAll()
-        loop.remove(self)
-        call?.clientLeft()
-        call = nil
-        releaseBody()
-    }
-
-    private func unreadable(_ error: HTTPParserError) {
-        let refusal: GatewayError = error == .headerOverflow ? .headTooLarge : .malformedRequest(String(describing: error))
-        giveUpInput()
-        switch phase {
-        case .callBody: call?.refuse(refusal)
-        case .dropBody(let then): send(then)
-        case .idle, .controlBody:
-            requestID = loop.makeRequestID()
-            facts = facts ?? RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"))
-            phase = .controlBody
-            send(.refusal(refusal, attempts: 0))
-        case .call, .control:
-            // What came behind the request in hand is broken; that one is answered, and then the connection ends.
-            break
-        case .lingering, .closed: break
-        }
-    }
-
-    /// The connection ends with the next answer, and the body, if one is coming, is not waited for.
-    func giveUpInput() {
-        closesAfterAnswer = true
-        isInputBroken = true
-    }
-
-    func closeIfIdle() {
-        if case .idle = phase, waiting.isEmpty, headBegan == nil { context?.close(promise: nil) }
-    }
-
-    func endRunningCall() {
-        switch phase {
-        case .call, .callBody:
-            giveUpInput()
-            call?.drain()
-        case .dropBody(let then):
-            giveUpInput()
-            send(then)
-        case .idle, .lingering, .controlBody, .control: context?.close(promise: nil)
-        case .closed: break
-        }
-    }
-}
-
-/// Compares credentials in a time that does not depend on where they differ.
-private func isSame(_ left: String, _ right: String) -> Bool {
-    var left = left
-    var right = right
-    return left.withUTF8 { left in
-        right.withUTF8 { right in
-            guard left.count == right.count else { return false }
-            var difference: UInt8 = 0
-            for index in 0..<left.count { difference |= left[index] ^ right[index] }
-            return difference == 0
-        }
-    }
 }

@@ -9,7 +9,7 @@ internal import Vocabulary
 /// Confined to its loop, so nothing in it needs a lock.
 package final class LaneLoop {
     let loop: any EventLoop
-    let options: EdgeOptions
+    private(set) var options: EdgeOptions
     let snapshots: SnapshotSource
     let identifier: any Identifying
     let admission: any Admitting
@@ -18,8 +18,16 @@ package final class LaneLoop {
     let settler: any CallSettling
     let control: ControlDispatcher
     let budget: BodyBudget
+    /// The memory for answers that are kept whole, beyond a first part of each. Not that of the bodies: readers that are slow must not keep
+    /// others from sending.
+    let answerBudget: BodyBudget
+    let counters: EdgeCounters
+    /// `nil` where connections are not counted.
+    let gate: ConnectionGate?
     let drainState: DrainState
     let scanner = OpenAIRequestScanner()
+    /// Connections that were refused and still hear why.
+    var refusedLingering = 0
     private(set) var snapshot: Snapshot
     private var lanes: [ObjectIdentifier: Lane] = [:]
     private var ticker: RepeatedTask?
@@ -36,7 +44,8 @@ package final class LaneLoop {
     package init(
         loop: any EventLoop, options: EdgeOptions, snapshots: SnapshotSource, identifier: any Identifying, admission: any Admitting,
         router: any CandidateChoosing, caller: any UpstreamCalling, settler: any CallSettling, control: ControlDispatcher,
-        budget: BodyBudget, drainState: DrainState, onSecond: @escaping () -> Void
+        budget: BodyBudget, answerBudget: BodyBudget, counters: EdgeCounters, gate: ConnectionGate?, drainState: DrainState,
+        onSecond: @escaping () -> Void
     ) {
         self.loop = loop
         self.options = options
@@ -48,6 +57,9 @@ package final class LaneLoop {
         self.settler = settler
         self.control = control
         self.budget = budget
+        self.answerBudget = answerBudget
+        self.counters = counters
+        self.gate = gate
         self.drainState = drainState
         self.onSecond = onSecond
         snapshot = snapshots.snapshot
@@ -57,6 +69,11 @@ package final class LaneLoop {
     func currentSnapshot() -> Snapshot {
         if snapshots.generation != snapshot.generation { snapshot = snapshots.snapshot }
         return snapshot
+    }
+
+    /// Sets other bounds; they hold for calls in flight, too.
+    package func apply(_ options: EdgeOptions) {
+        self.options = options
     }
 
     /// A request id for a client that sent none.

@@ -18,11 +18,6 @@ enum RequestTarget {
             return
         }
         var path = Substring(uri)
-        for scheme in ["http://", "https://"] where path.hasPrefix(scheme) {
-            // The absolute form (RFC 9112 §3.2.2) is for proxies, but a server must take it.
-            path = path.dropFirst(scheme.count)
-            path = path.firstIndex(of: "/").map { path[$0...] } ?? "/"
-        }
         if let end = path.firstIndex(where: { $0 == "?" || $0 == "#" }) { path = path[..<end] }
         guard path == "/v1" || path.hasPrefix("/v1/") else {
             self = .control
@@ -38,6 +33,40 @@ enum RequestTarget {
         default: self = .unknown(String(path))
         }
     }
+}
+
+/// A target in the form that servers get, and what it was taken out of.
+package struct OriginForm: Equatable {
+    /// Path and query.
+    package var text: String
+    package var scheme = ""
+    /// The host and port of an absolute form; `nil` for the others.
+    package var authority: Substring?
+}
+
+/// Takes the absolute form of a target (RFC 9112 §3.2.2) apart: it is for proxies, but a server must take it.
+///
+/// - Returns: `nil` for what is neither a path, nor `*`, nor a URL of HTTP.
+package func originForm(of uri: String) -> OriginForm? {
+    if uri == "*" || uri.utf8.first == UInt8(ascii: "/") { return OriginForm(text: uri) }
+    let lowered = uri.prefix(8).lowercased()
+    guard let scheme = ["http", "https"].first(where: { lowered.hasPrefix($0 + "://") }) else { return nil }
+    let rest = uri.dropFirst(scheme.count + 3)
+    let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
+    // A user in the authority is how one host is made to look like another (RFC 9110 §4.2.4).
+    guard end > rest.startIndex, !rest[..<end].utf8.contains(UInt8(ascii: "@")) else { return nil }
+    let path = rest[end...]
+    return OriginForm(text: path.utf8.first == UInt8(ascii: "/") ? String(path) : "/" + path, scheme: scheme, authority: rest[..<end])
+}
+
+/// Whether an authority and a `Host` header name the same host and port.
+package func isSameHost(_ authority: Substring, _ host: String, scheme: String) -> Bool {
+    let standardPort = scheme == "https" ? ":443" : ":80"
+    func plain(_ text: some StringProtocol) -> String {
+        let lowered = text.lowercased()
+        return lowered.hasSuffix(standardPort) ? String(lowered.dropLast(standardPort.count)) : lowered
+    }
+    return plain(authority) == plain(host)
 }
 
 /// Replaces `%XX`; `nil` when an escape is broken or the result is no UTF-8.
