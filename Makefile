@@ -13,10 +13,10 @@ SIM_PORT ?= 9900
 
 export SWIFT SWIFT_FLAGS PORT SIM_PORT
 
-.PHONY: help build run test test-swift test-python bench bench-peers format lint clean
+.PHONY: help build run test test-swift test-python bench bench-peers bench-functions bench-instructions format lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Install what the build needs and build the release binary
 	@Scripts/build
@@ -41,6 +41,12 @@ bench: ## Martlet and nginx in turns: plain, streamed, large prompts, idle strea
 
 bench-peers: ## The same with sglang-router, vllm-router and LiteLLM from PyPI: plain and streamed
 	@exec Scripts/bench --peers $(bench_options)
+
+bench-functions: ## Instructions of functions of the hot path against their thresholds (UPDATE=1 rewrites those)
+	@exec Scripts/bench-functions $(if $(UPDATE),--update)
+
+bench-instructions: ## Instructions of whole calls through the binary against their thresholds (UPDATE=1; FUNCTIONS=30)
+	@exec Scripts/bench-instructions $(if $(UPDATE),--update) $(if $(FUNCTIONS),--functions $(FUNCTIONS))
 
 format: ## Format the Swift sources
 	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Package.swift

@@ -1,20 +1,22 @@
-internal import Contracts
+package import Contracts
 import Glibc
-import NIOCore
+package import NIOCore
 
 /// Reads HTTP/1.1 answers of a provider from bytes, without making a string of any header that nobody asks for.
 ///
 /// Strict where a lenient reading could be abused or could lose the end of an answer: two lengths that differ, a length beside chunks,
 /// line folding, and anything that is not HTTP/1.x are errors. RFC 9112.
-struct AnswerParser {
-    enum Event {
-        /// `isProxyError`: whether a proxy marks it as an error of its own.
+package struct AnswerParser {
+    /// A piece of an answer.
+    package enum Event {
+        /// The head. `isProxyError`: whether a proxy marks it as an error of its own.
         case head(UpstreamHead, isProxyError: Bool)
         case body(ByteBuffer)
         case end
     }
 
-    enum Failure: Error { case invalid }
+    /// What came is no answer of HTTP/1.1, or one that could be read in two ways.
+    package enum Failure: Error { case invalid }
 
     private enum State {
         case head
@@ -44,8 +46,10 @@ struct AnswerParser {
     private var decoration = 0
     private var interims = 0
 
+    package init() {}
+
     /// Makes ready for the next answer.
-    mutating func reset() {
+    package mutating func reset() {
         self = AnswerParser()
     }
 
@@ -61,7 +65,7 @@ struct AnswerParser {
     }
 
     /// Takes bytes and reports what they hold, in order.
-    mutating func feed(_ bytes: ByteBuffer, _ report: (Event) -> Void) throws(Failure) {
+    package mutating func feed(_ bytes: ByteBuffer, _ report: (Event) -> Void) throws(Failure) {
         var input = bytes
         if input.readableBytes > 0 { hasBegun = true }
         if pending.readableBytes > 0 {
@@ -78,6 +82,8 @@ struct AnswerParser {
                     pending = input
                     return
                 }
+                // However many reads it came in.
+                guard end <= AnswerParser.headMax else { throw .invalid }
                 guard let block = input.readSlice(length: end) else { throw .invalid }
                 guard let (head, isProxyError) = try readHead(block) else { continue }
                 report(.head(head, isProxyError: isProxyError))
