@@ -26,6 +26,8 @@ final class Reloader: ConfigurationControlling {
 
     /// Reloads that may wait; more are refused.
     private static let waitingMax = 64
+    /// Mistakes that are told of one configuration.
+    private static let problemsMax = 100
 
     init(settings: Settings, source: ConfigurationSource, logger: Logger) {
         self.source = source
@@ -115,14 +117,18 @@ final class Reloader: ConfigurationControlling {
     }
 
     private func refused(_ error: SettingsError, _ trigger: ReloadTrigger) -> ConfigurationRefusal {
-        let refusal = ConfigurationRefusal(at: WallTime.now, trigger: trigger, problems: error.problems.map(ConfigurationProblem.init))
+        var problems = error.problems.prefix(Reloader.problemsMax).map(ConfigurationProblem.init)
+        if error.problems.count > problems.count {
+            problems.append(ConfigurationProblem(path: "", reason: "and \(error.problems.count - problems.count) more mistakes"))
+        }
+        let refusal = ConfigurationRefusal(at: WallTime.now, trigger: trigger, problems: problems)
         state.withLock { state in
             state.configuration.lastRefusal = refusal
             state.configuration.reloadsRefused += 1
         }
         logger.error(
             "configuration refused; the one before stays in force",
-            metadata: ["trigger": "\(trigger.rawValue)", "problems": .array(error.problems.map { "\($0)" })])
+            metadata: ["trigger": "\(trigger.rawValue)", "problems": .array(error.problems.prefix(Reloader.problemsMax).map { "\($0)" })])
         return refusal
     }
 }
