@@ -114,7 +114,8 @@ let package = Package(
         .executableTarget(
             name: "FunctionBench",
             dependencies: [
-                "Vocabulary", "Contracts", "Dialects", "Walk", "Identity", "Admission", "Routing", "Calling", "Settling", "Telemetry", nio, logging,
+                "Vocabulary", "Contracts", "Dialects", "Walk", "Edge", "Identity", "Admission", "Routing", "Calling", "Settling", "Telemetry",
+                nio, nioEmbedded, nioHTTP1, logging,
             ],
             path: "Benchmarks/functions", exclude: ["thresholds.json"], swiftSettings: house,
             linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-debug"], .when(platforms: [.linux]))]),

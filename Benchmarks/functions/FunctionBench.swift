@@ -8,7 +8,7 @@ import Glibc
 /// The instructions of an operation are the difference of two runs with different counts, so that what a process needs to start is not in them.
 @main
 enum FunctionBench {
-    static let cases: [Case] = requestCases + answerCases + keyCases + settlingCases + pathCases
+    static let cases: [Case] = headCases + requestCases + answerCases + keyCases + settlingCases + pathCases
 
     static func main() {
         let arguments = CommandLine.arguments.dropFirst()

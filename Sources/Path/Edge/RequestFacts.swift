@@ -1,14 +1,15 @@
 import NIOCore
-import NIOHTTP1
+package import NIOHTTP1
 internal import Vocabulary
 
 /// What the head of a request says, read in one pass over its headers.
 ///
 /// A class, so that the lane and its call hold it at the price of one retain.
-final class RequestFacts {
+package final class RequestFacts {
     private(set) var contentLength: Int?
     private(set) var isChunked = false
-    private(set) var credential: String?
+    /// The caller's key, without `Bearer`.
+    package private(set) var credential: String?
     private(set) var requestID: String?
     private(set) var contentEncoding: String?
     private(set) var expect: String?
@@ -31,7 +32,7 @@ final class RequestFacts {
     private var authorizationCount = 0
 
     /// - Parameter addressHeader: the one that tells the client's address, where the other side is trusted to know it.
-    init(_ head: HTTPRequestHead, addressHeader: ProxyRules.Header?) {
+    package init(_ head: HTTPRequestHead, addressHeader: ProxyRules.Header?) {
         self.addressHeader = addressHeader
         for (name, value) in head.headers { take(name, value) }
         if hostCount != 1 || authorizationCount > 1 || isChunked { check(head) }

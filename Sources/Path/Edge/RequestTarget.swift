@@ -1,7 +1,7 @@
-internal import Vocabulary
+package import Vocabulary
 
 /// What a request is for, by its path alone.
-enum RequestTarget {
+package enum RequestTarget {
     case model(Endpoint)
     case modelList
     /// The id is percent-decoded: `/v1/models/a%2Fb` and `/v1/models/a/b` are the same model.
@@ -11,7 +11,8 @@ enum RequestTarget {
     /// Everything else is the control plane's.
     case control
 
-    init(uri: String) {
+    /// - Parameter uri: path and query, as the client sent them.
+    package init(uri: String) {
         // What nearly every request is for, before anything is taken apart.
         if uri == "/v1/chat/completions" {
             self = .model(.chatCompletions)
