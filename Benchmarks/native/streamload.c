@@ -221,6 +221,7 @@ static void endCall(Connection *connection, uint64_t time) {
 static void fail(Connection *connection, Failure kind, const char *detail, size_t detailLength) {
     result.failures[kind]++;
     if (connection->held) result.brokenWhileHeld++;
+    if (connection->isStream && wanted.frames > (int64_t)connection->nextFrame) result.lost += (uint64_t)wanted.frames - connection->nextFrame;
     if (result.firstFailure[0] == 0) {
         int length = snprintf(result.firstFailure, 200, "%s, status %d, after %llu frames, %.3f s into the call: ", failureNames[kind], connection->status,
             (unsigned long long)connection->nextFrame, (double)(now() - connection->startNs) / 1e9);
@@ -245,7 +246,6 @@ static void finishCall(Connection *connection, uint64_t time) {
             return;
         }
         if (wanted.frames >= 0 && connection->nextFrame < (uint64_t)wanted.frames) {
-            result.lost += (uint64_t)wanted.frames - connection->nextFrame;
             fail(connection, connection->done ? FAILED_FRAMES : FAILED_DONE, NULL, 0);
             return;
         }

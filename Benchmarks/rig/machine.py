@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -104,6 +105,14 @@ def first_line(*command):
     return (output.stdout + output.stderr).strip().split("\n", 1)[0]
 
 
+def busy_percent(seconds=2.0):
+    """How much of all cores others use; to be asked before a run begins."""
+    before = machine_times()
+    time.sleep(seconds)
+    after = machine_times()
+    return 100 * (1 - (after[2] - before[2]) / max(1, after[0] - before[0]))
+
+
 def facts(binary):
     """The machine and the builds, for the head of a report."""
     model = "unknown"
@@ -119,6 +128,7 @@ def facts(binary):
         "memory_gib": round(memory, 1),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": sys.version.split()[0],
+        "busy_percent_before": round(busy_percent(), 1),
         "martlet": first_line(binary, "--version"),
         "commit": first_line("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD") + (" with local changes" if changed.strip() else ""),
     }

@@ -16,7 +16,7 @@ def requirements(outcomes):
 def text(facts, outcomes, options):
     lines = [
         f"Martlet {facts['martlet']} ({facts['commit']}) and {facts['nginx']}, {facts['begun']}, {facts['minutes']} minutes.",
-        f"{facts['processor']}, {facts['cores']} cores shared by client, upstream and arm, {facts['memory_gib']} GiB, {facts['kernel']}; loopback.",
+        f"{facts['processor']}, {facts['cores']} cores shared by client, upstream and arm, {facts['memory_gib']} GiB, {facts['kernel']}; loopback. Others used {facts['busy_percent_before']:g} % of the machine before the run.",
         f"Martlet: a key, journal, cost, usage log and metrics on; 1 event loop. nginx: 1 worker, no log. Arms took turns.",
     ]
     for outcome in outcomes.values():
