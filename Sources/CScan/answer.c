@@ -1,5 +1,6 @@
 // The answer scanner: a JSON tokenizer that can be cut anywhere, remembers the path of keys above it, and keeps nothing but counts.
-// It never judges: a text that is no JSON leaves the counts at what was seen before.
+// It is no validator: a text that is no JSON leaves the counts at what was seen before. It sees brackets that do not match and words that
+// no JSON has, which is how answers are broken in practice.
 
 #include <string.h>
 
@@ -67,7 +68,7 @@ static uint8_t key_at(const cscan_answer *answer, int32_t depth) {
 }
 
 static int in_object(const cscan_answer *answer) {
-    return answer->depth >= 1 && answer->depth < 64 && (answer->containers >> answer->depth & 1);
+    return answer->depth >= 1 && answer->depth < 64 && (answer->containers >> answer->depth & 1) != 0;
 }
 
 // No call has more tokens of a kind; a larger number is a fault of whoever wrote it.
@@ -121,9 +122,10 @@ static void container_opens(cscan_answer *answer, int object) {
     answer->expecting_key = (uint8_t)object;
 }
 
-static void container_closes(cscan_answer *answer) {
+static void container_closes(cscan_answer *answer, int object) {
+    if (answer->depth < 64 && (answer->depth == 0 || in_object(answer) != object)) answer->is_malformed = 1;
     if (answer->depth > 0) answer->depth--;
-    if (answer->depth == 0 && answer->is_object) answer->is_whole = 1;
+    if (answer->depth == 0 && answer->is_object && !answer->is_malformed) answer->is_whole = 1;
     answer->expecting_key = 0;
 }
 
@@ -238,7 +240,7 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
             container_opens(answer, 0);
             break;
         case '}':
-        case ']': container_closes(answer); break;
+        case ']': container_closes(answer, byte == '}'); break;
         case ',': answer->expecting_key = (uint8_t)in_object(answer); break;
         case 't':
         case 'f':
@@ -250,7 +252,13 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
             answer->number_is_integer = byte != '-';
             answer->number = byte == '-' ? 0 : byte - '0';
             break;
-        default: break;
+        case ':': case ' ': case '\n': case '\r': case '\t': break;
+        // What is left of true, false and null.
+        case 'r': case 'u': case 'e': case 'a': case 'l': case 's': break;
+        default:
+            // Before the object stands at most a byte order mark; what follows it is nobody's.
+            if (answer->depth > 0) answer->is_malformed = 1;
+            break;
         }
     }
 }

@@ -43,6 +43,7 @@ size_t cscan_event_end(const uint8_t *bytes, size_t length, size_t from) {
 void cscan_event_scan(const uint8_t *bytes, size_t length, cscan_event *out, cscan_answer *answer) {
     out->has_data = 0;
     out->is_done = 0;
+    out->is_utf8 = 1;
     cscan_answer_reset(answer);
     size_t at = 0;
     while (at < length) {
@@ -59,4 +60,5 @@ void cscan_event_scan(const uint8_t *bytes, size_t length, cscan_event *out, csc
         }
         at = next;
     }
+    if (out->has_data && !out->is_done) out->is_utf8 = (uint8_t)cscan_is_utf8(bytes, length);
 }

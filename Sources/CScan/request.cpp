@@ -184,6 +184,8 @@ error_code scan(ondemand::parser &parser, const char *bytes, size_t length, csca
 
 }  // namespace
 
+extern "C" int cscan_is_utf8(const uint8_t *bytes, size_t length) { return validate_utf8(reinterpret_cast<const char *>(bytes), length); }
+
 extern "C" size_t cscan_padding(void) { return SIMDJSON_PADDING; }
 
 extern "C" void *cscan_scanner_create(void) { return new (std::nothrow) ondemand::parser(); }

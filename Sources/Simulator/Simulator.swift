@@ -1,3 +1,4 @@
+import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
@@ -37,6 +38,7 @@ package final class Simulator: Sendable {
     package func start() async throws -> Int {
         if let problem = options.problem { throw SimulatorError(description: problem) }
         ignoreBrokenPipes()
+        try readScript()
         let tls = try tlsContext()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: options.loops ?? System.coreCount)
         do {
@@ -47,6 +49,18 @@ package final class Simulator: Sendable {
             try? await group.shutdownGracefully()
             throw SimulatorError(description: "cannot listen on \(options.host):\(options.port): \(Self.reason(error))")
         }
+    }
+
+    /// Reads the script's file and puts it in force for calls from now on.
+    ///
+    /// - Throws: `SimulatorError` with every mistake; what was in force stays.
+    package func readScript() throws {
+        guard let file = options.scriptFile else { return }
+        let text: String
+        do { text = try String(contentsOfFile: file, encoding: .utf8) } catch {
+            throw SimulatorError(description: "cannot read the script \(file): there is no such file, or it is no UTF-8")
+        }
+        do throws(ScriptError) { responder.use(try Script(text, file: file)) } catch { throw SimulatorError(description: error.description) }
     }
 
     /// Closes every connection, in the middle of answers too, and returns when all is closed.

@@ -18,8 +18,9 @@ struct SimulateCommand: AsyncParsableCommand {
         discussion: """
             Every behaviour can also be asked for by one request, with headers: x-sim-seed, x-sim-tokens, x-sim-ttft-ms, x-sim-token-ms, \
             x-sim-error, x-sim-error-code, x-sim-retry-after, x-sim-fail-first with x-sim-scenario, x-sim-cut-after, x-sim-stall-after, \
-            x-sim-stream-error-after, x-sim-no-usage, x-sim-prompt-tokens, x-sim-cached-tokens, x-sim-reasoning-tokens, x-sim-record. \
-            GET /sim/stats counts what happened, GET /sim/calls shows recorded calls, POST /sim/reset forgets both.
+            x-sim-stream-error-after, x-sim-no-usage, x-sim-prompt-tokens, x-sim-cached-tokens, x-sim-reasoning-tokens, x-sim-record, \
+            x-sim-error-rate, x-sim-retry-after-ms, x-sim-fault. GET /sim/stats counts what happened, GET /sim/calls shows recorded calls, \
+            GET, PUT and DELETE /sim/script work on the rules of --script, GET /sim/faults lists the faults, POST /sim/reset forgets what happened.
             """)
 
     @Option(help: "Address to listen on.")
@@ -28,10 +29,12 @@ struct SimulateCommand: AsyncParsableCommand {
     var port = 9900
     @Option(help: "Event loops; one for each core unless given.")
     var loops: Int?
-    @Option(name: .customLong("ttft-ms"), help: "Milliseconds until the first token.")
-    var ttftMilliseconds = 0.0
-    @Option(name: .customLong("token-ms"), help: "Milliseconds per token.")
-    var tokenMilliseconds = 0.0
+    @Option(
+        name: .customLong("ttft-ms"),
+        help: "Milliseconds until the first token, or uniform(from,to), normal(mean,deviation), lognormal(median,sigma), exponential(mean).")
+    var firstTokenDelay = Distribution.fixed(0)
+    @Option(name: .customLong("token-ms"), help: "Milliseconds per token, in the same forms.")
+    var tokenDelay = Distribution.fixed(0)
     @Option(help: "Length of each answer in tokens; 16 to 64 unless given.")
     var tokens: Int?
     @Option(help: "Seed of the answers and of the faults drawn by rate.")
@@ -52,6 +55,24 @@ struct SimulateCommand: AsyncParsableCommand {
     var cutRate = 0.0
     @Option(help: "Frames until a cut; without --cut-rate every call is cut.")
     var cutAfter: Int?
+    @Option(help: ArgumentHelp("What goes wrong: names of --list-faults with commas between them.", valueName: "name[=N],…"))
+    var fault: String?
+    @Option(help: "Share of calls, 0 to 1, that --fault befalls.")
+    var faultRate = 1.0
+    @Flag(help: "List the faults, one line each, and end.")
+    var listFaults = false
+    @Option(help: ArgumentHelp("Rules for calls: which ones, and what becomes of them (YAML or JSON).", valueName: "file"))
+    var script: String?
+    @Option(help: "Requests a minute for each key; more are 429.")
+    var requestsPerMinute: Int?
+    @Option(help: "Tokens a minute for each key; more are 429.")
+    var tokensPerMinute: Int?
+    @Flag(inversion: .prefixedNo, help: "Send x-ratelimit-… headers.")
+    var rateLimitHeaders = true
+    @Flag(help: "Keep every call for GET /sim/calls, not only those that ask for it.")
+    var record = false
+    @Option(help: "Calls that are kept at once.")
+    var recordMax = 1000
     @Option(help: "Certificate chain (PEM); speaks TLS together with --tls-key.")
     var tlsCert: String?
     @Option(help: "Private key (PEM) of --tls-cert.")
@@ -61,11 +82,17 @@ struct SimulateCommand: AsyncParsableCommand {
 
     func validate() throws {
         if (tlsCert == nil) != (tlsKey == nil) { throw ValidationError("--tls-cert and --tls-key belong together.") }
+        let options: SimulatorOptions
+        do { options = try self.options() } catch { throw ValidationError("\(error)") }
         if let problem = options.problem { throw ValidationError(problem) }
     }
 
     func run() async throws {
-        let simulator = Simulator(options)
+        if listFaults {
+            for kind in FaultKind.allCases { print(kind.line) }
+            return
+        }
+        let simulator = Simulator(try options())
         // What goes wrong here is told in words and ends with status 1 by the parser.
         let port = try await simulator.start()
         let shownHost = host.contains(":") ? "[\(host)]" : host
@@ -76,13 +103,13 @@ struct SimulateCommand: AsyncParsableCommand {
         await simulator.shutdown()
     }
 
-    private var options: SimulatorOptions {
+    private func options() throws -> SimulatorOptions {
         var options = SimulatorOptions()
         options.host = host
         options.port = port
         options.loops = loops
-        options.ttftMilliseconds = ttftMilliseconds
-        options.tokenMilliseconds = tokenMilliseconds
+        options.firstTokenDelay = firstTokenDelay
+        options.tokenDelay = tokenDelay
         options.tokens = tokens
         options.seed = seed
         options.errorRate = errorRate
@@ -94,6 +121,14 @@ struct SimulateCommand: AsyncParsableCommand {
         options.cutRate = cutRate
         options.cutAfter = cutAfter
         options.apiKey = apiKey
+        if let fault { try options.setFaults(fault) }
+        options.faultRate = faultRate
+        options.requestsPerMinute = requestsPerMinute
+        options.tokensPerMinute = tokensPerMinute
+        options.sendsRateLimits = rateLimitHeaders
+        options.recordsCalls = record
+        options.recordedCallsMax = recordMax
+        options.scriptFile = script
         if let tlsCert, let tlsKey { options.tls = SimulatorOptions.TLS(certificateFile: tlsCert, keyFile: tlsKey) }
         return options
     }
@@ -112,4 +147,9 @@ struct SimulateCommand: AsyncParsableCommand {
         for await _ in signals { break }
         for source in sources { source.cancel() }
     }
+}
+
+extension Distribution: ExpressibleByArgument {
+    /// - Parameter argument: one of ``Distribution/forms``.
+    package init?(argument: String) { self.init(argument) }
 }

@@ -6,6 +6,7 @@ import http.client
 import json
 import math
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -674,3 +675,233 @@ def test_a_busy_port_and_wrong_flags_are_told_in_words(provider, tmp_path):
     assert busy.returncode == 1 and f"cannot listen on 127.0.0.1:{provider.port}: the port is in use" in busy.stderr
     wrong = subprocess.run([BINARY, "simulate", "--error-rate", "1.5"], capture_output=True, text=True, timeout=20)
     assert wrong.returncode == 64 and "--error-rate must be between 0 and 1" in wrong.stderr
+
+
+# Limits
+
+
+def test_rate_limit_headers_are_openai_s(client):
+    response = client.chat.completions.with_raw_response.create(model=MODEL, messages=HELLO)
+    headers = response.headers
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("10000", "9999")
+    assert int(headers["x-ratelimit-limit-tokens"]) > int(headers["x-ratelimit-remaining-tokens"]) > 0
+    for name in ("requests", "tokens"):
+        assert re.fullmatch(r"(\d+h)?(\d+m)?(\d+(\.\d+)?(ms|s))", headers[f"x-ratelimit-reset-{name}"])
+    assert headers["openai-version"] == "2020-10-01" and headers["openai-organization"] and headers["x-request-id"].startswith("req_")
+
+
+def test_limits_count_requests_and_tokens_of_each_key(start):
+    simulator = start("--requests-per-minute", "3", "--tokens-per-minute", "1000", "--tokens", "10")
+    first = openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="k-1", max_retries=0)
+    headers = [first.chat.completions.with_raw_response.create(model=MODEL, messages=HELLO).headers for _ in range(3)]
+    assert [head["x-ratelimit-remaining-requests"] for head in headers] == ["2", "1", "0"]
+    assert [head["x-ratelimit-limit-requests"] for head in headers] == ["3"] * 3
+    assert headers[0]["x-ratelimit-reset-requests"] == "20s"
+    left = [int(head["x-ratelimit-remaining-tokens"]) for head in headers]
+    used = ask(openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="k-other", max_retries=0)).usage.total_tokens
+    assert left[0] == 1000 - used and left[0] > left[1] > left[2]
+    with pytest.raises(openai.RateLimitError) as raised:
+        ask(first)
+    error = raised.value
+    assert error.code == "rate_limit_exceeded" and error.type == "requests" and "Limit 3. Please try again in " in error.message
+    assert 0 < int(error.response.headers["retry-after-ms"]) <= 20_000 and 0 < int(error.response.headers["retry-after"]) <= 20
+    assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
+    second = openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="k-2", max_retries=0)
+    ask(second, extra_headers={"x-sim-prompt-tokens": "5"}, messages=[{"role": "user", "content": "long " * 780}])
+    with pytest.raises(openai.RateLimitError) as raised:
+        ask(second)
+    assert raised.value.type == "tokens"
+    http_request(simulator.port, "POST", "/sim/reset", body=b"")
+    assert ask(first).choices and ask(second).choices
+
+
+def test_rate_limit_headers_can_be_left_out(start):
+    simulator = start("--no-rate-limit-headers")
+    answer = raw_post(simulator, "/v1/chat/completions", {"model": MODEL, "messages": HELLO})
+    assert answer.status == 200 and not [name for name in answer.headers if name.startswith("x-ratelimit")]
+
+
+# Scripts
+
+
+@pytest.fixture
+def scripted(start):
+    """A simulator of this test alone with a script, and a client of it."""
+
+    def make(text, *flags):
+        simulator = start(*flags)
+        answer = http_request(simulator.port, "PUT", "/sim/script", body=text.encode())
+        assert answer.status == 200, answer
+        return simulator, openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="sk-script", max_retries=0)
+
+    return make
+
+
+def test_the_stream_helper_accumulates_scripted_tool_calls(scripted):
+    _, client = scripted("""
+rules:
+  - match: { model: caller }
+    then:
+      tool_calls:
+        - { name: get_weather, arguments: { city: "Åsgårdstrand", unit: celsius, days: 3 } }
+        - { name: get_time, arguments: '{"zone": "Europe/Oslo"' }
+""")
+    with client.chat.completions.stream(model="caller", messages=HELLO, tools=[WEATHER_TOOL, CLOCK_TOOL]) as stream:
+        done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
+        final = stream.get_final_completion()
+    calls = final.choices[0].message.tool_calls
+    assert final.choices[0].finish_reason == "tool_calls" and [event.name for event in done] == ["get_weather", "get_time"]
+    assert json.loads(calls[0].function.arguments) == {"city": "Åsgårdstrand", "unit": "celsius", "days": 3}
+    assert calls[1].function.arguments == '{"zone": "Europe/Oslo"', "what a script says is sent as it is, broken or not"
+    plain = ask(client, model="caller").choices[0].message.tool_calls
+    assert [call.function.arguments for call in plain] == [call.function.arguments for call in calls]
+
+
+def test_scripts_answer_with_texts_bodies_and_bytes(scripted):
+    simulator, client = scripted("""
+rules:
+  - { match: { model: text }, then: { text: "Ünïcode, “quoted” and\\nlined", finish_reason: content_filter } }
+  - { match: { model: body }, then: { status: 207, headers: { x-mine: here }, body: { custom: [1, "two", null] } } }
+  - { match: { model: raw }, then: { raw: "HTTP/1.1 299 Own\\r\\ncontent-length: 2\\r\\n\\r\\nok" } }
+  - { match: { model: slow, path: /v1/chat/* }, then: { ttft_ms: "uniform(80,120)", tokens: 3 } }
+  - { match: { key: sk-other }, then: { error: 418, error_code: teapot } }
+""")
+    for stream in (False, True):
+        answer = ask(client, model="text", stream=stream)
+        text = text_of(answer) if stream else answer.choices[0].message.content
+        assert text == "Ünïcode, “quoted” and\nlined"
+    body = raw_post(simulator, "/v1/chat/completions", {"model": "body", "messages": HELLO})
+    assert body.status == 207 and body.headers["x-mine"] == "here" and body.json() == {"custom": [1, "two", None]}
+    raw = raw_post(simulator, "/v1/chat/completions", {"model": "raw", "messages": HELLO})
+    assert raw.status == 299 and raw.body == b"ok"
+    began = time.monotonic()
+    assert ask(client, model="slow").usage.completion_tokens == 3
+    assert time.monotonic() - began >= 0.08
+    with pytest.raises(openai.APIStatusError) as raised:
+        ask(client.with_options(api_key="sk-other"))
+    assert raised.value.status_code == 418 and raised.value.code == "teapot"
+    assert ask(client, model="slow", extra_headers={"x-sim-tokens": "9"}).usage.completion_tokens == 9, "a header stands over the script"
+
+
+def test_a_script_is_taken_whole_or_not_at_all(scripted):
+    simulator, client = scripted("rules: [{ then: { tokens: 5 } }]")
+    wrong = http_request(simulator.port, "PUT", "/sim/script", body=b"rules:\n  - then: { tokens: 6 }\n  - then: { tokns: 7, fault: no-dune }\n")
+    assert wrong.status == 400
+    error = wrong.json()["error"]
+    assert error["code"] == "invalid_script" and "script:3: rules[1].then.tokns: is no known key" in error["message"] and "no-dune" in error["message"]
+    assert ask(client).usage.completion_tokens == 5
+    shown = http_request(simulator.port, "GET", "/sim/script").json()
+    assert shown["source"] == "rules: [{ then: { tokens: 5 } }]" and shown["rules"][0]["applied"] == 1
+    assert http_request(simulator.port, "DELETE", "/sim/script").status == 200
+    assert ask(client).usage.completion_tokens != 5
+    assert http_request(simulator.port, "POST", "/sim/script", body=b"").status == 405
+
+
+def test_a_script_comes_from_a_file_too(start, tmp_path):
+    file = tmp_path / "script.yaml"
+    file.write_text("rules:\n  - match: { stream: true }\n    then: { fault: no-done }\n")
+    simulator = start("--script", str(file))
+    body = {"model": MODEL, "messages": HELLO, "stream": True}
+    assert b"[DONE]" not in raw_post(simulator, "/v1/chat/completions", body).body
+    file.write_text("rules:\n  - match: { strem: true }\n    then: {}\n")
+    wrong = subprocess.run([BINARY, "simulate", "--port", "0", "--script", str(file)], capture_output=True, text=True, timeout=20)
+    assert wrong.returncode == 1 and f"{file}:2: rules[0].match.strem: is no known key" in wrong.stderr
+    missing = subprocess.run([BINARY, "simulate", "--port", "0", "--script", str(tmp_path / "none")], capture_output=True, text=True, timeout=20)
+    assert missing.returncode == 1 and "there is no such file" in missing.stderr
+
+
+# Faults by name; what Martlet makes of each is the table of Tests/Scenarios/test_faults.py
+
+
+def test_the_list_of_faults_is_the_same_everywhere(provider):
+    listed = subprocess.run([BINARY, "simulate", "--list-faults"], capture_output=True, text=True, timeout=20).stdout.splitlines()
+    served = http_request(provider.port, "GET", "/sim/faults").json()["faults"]
+    assert [re.match(r"[a-z0-9.-]+", line).group() for line in listed] == [fault["name"] for fault in served]
+    page = (pathlib.Path(__file__).parents[2] / "Docs/simulator.md").read_text()
+    told = [line.removeprefix("- ") for line in page.splitlines() if re.match(r"- `?[a-z0-9.-]+(\[=N\])?`?: ", line)]
+    assert [line.replace("`", "") for line in told] == [line.replace("`", "") for line in listed]
+
+
+def test_a_flag_gives_every_call_or_a_share_of_them_a_fault(start):
+    every = start("--fault", "wrong-type,no-done")
+    answer = raw_post(every, "/v1/chat/completions", {"model": MODEL, "messages": HELLO, "stream": True})
+    assert answer.headers["content-type"] == "text/plain" and b"finish_reason" in answer.body and b"[DONE]" not in answer.body
+    some = start("--fault", "status-503", "--fault-rate", "0.5", "--seed", "4")
+    fates = [raw_post(some, "/v1/chat/completions", {"model": MODEL, "messages": HELLO}).status for _ in range(40)]
+    assert set(fates) == {200, 503}
+    wrong = subprocess.run([BINARY, "simulate", "--fault", "no-dune"], capture_output=True, text=True, timeout=20)
+    assert wrong.returncode == 64 and "there is no fault 'no-dune'" in wrong.stderr
+
+
+def test_faults_reach_completions_and_embeddings_too(provider):
+    text = raw_post(provider, "/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": "x"}, x_sim_fault="usage-small")
+    assert text.json()["usage"]["completion_tokens"] == 1
+    stream = raw_post(provider, "/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": "x", "stream": True}, x_sim_fault="crlf")
+    assert stream.body.endswith(b"data: [DONE]\r\n\r\n")
+    vectors = raw_post(provider, "/v1/embeddings", {"model": "text-embedding-3-small", "input": "x"}, x_sim_fault="truncated-json")
+    with pytest.raises(ValueError):
+        vectors.json()
+
+
+@pytest.mark.parametrize("fault, error", [("reset-at=0", ConnectionResetError), ("reset-at=60", ConnectionResetError), ("reset-on-head", ConnectionResetError), ("reset-on-body=5", ConnectionResetError)])
+def test_a_reset_is_a_reset(provider, fault, error):
+    body = json.dumps({"model": MODEL, "messages": HELLO})
+    with socket.create_connection(("127.0.0.1", provider.port)) as connection:
+        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nx-sim-fault: {fault}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+        received = b""
+        with pytest.raises(error):
+            while part := connection.recv(1000):
+                received += part
+    assert len(received) == (60 if fault == "reset-at=60" else 0)
+
+
+def test_an_end_comes_at_exactly_the_byte(provider):
+    body = json.dumps({"model": MODEL, "messages": HELLO, "stream": True})
+    for place in (0, 1, 60, 500, 1500):
+        with socket.create_connection(("127.0.0.1", provider.port)) as connection, connection.makefile("rb") as received:
+            connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nx-sim-fault: fin-at={place}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+            assert len(received.read()) == place
+
+
+def test_too_long_an_answer_cannot_have_a_fault(provider):
+    answer = raw_post(provider, "/v1/chat/completions", {"model": MODEL, "messages": HELLO}, x_sim_fault="crlf", x_sim_tokens="70000")
+    assert answer.status == 400 and "65536" in answer.json()["error"]["message"]
+
+
+# Kept calls
+
+
+def test_kept_calls_tell_what_came_and_how_it_ended(start):
+    simulator = start("--record", "--record-max", "8", "--tokens", "10")
+    client = openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="k", max_retries=0)
+    ask(client, extra_headers={"x-request-id": "first"})
+    with pytest.raises(openai.APIConnectionError):
+        list(ask(client, stream=True, extra_headers={"x-sim-fault": "reset-after=3"}))
+    with pytest.raises(openai.APITimeoutError):
+        list(ask(client, stream=True, timeout=0.2, extra_headers={"x-sim-fault": "stall=4"}))
+    with pytest.raises(openai.RateLimitError):
+        ask(client, model="limited", extra_headers={"x-sim-error": "429"})
+
+    def ended():
+        found = simulator.calls()["calls"]
+        return found if len(found) == 4 and all(call["ended_at_ms"] for call in found) else None
+
+    whole, reset, stalled, limited = wait_until(ended, 5, "all calls have ended")
+    assert (whole["end"], whole["status"], whole["faults"], whole["stalled"]) == ("complete", 200, [], False)
+    assert whole["bytes_sent"] > 500 and whole["body_is_whole"] and whole["body_bytes"] == len(whole["body"]) and whole["model"] == MODEL
+    assert whole["received_at_ms"] <= whole["first_byte_at_ms"] <= whole["ended_at_ms"]
+    assert (reset["end"], reset["frames_sent"], reset["faults"]) == ("reset", 3, ["reset-after=3"])
+    assert (stalled["end"], stalled["frames_sent"], stalled["stalled"]) == ("client_closed", 4, True)
+    assert stalled["ended_at_ms"] - stalled["first_byte_at_ms"] >= 100
+    assert (limited["status"], limited["end"], limited["model"]) == (429, "complete", "limited")
+
+    def numbers(query):
+        return [call["number"] for call in http_request(simulator.port, "GET", f"/sim/calls?{query}").json()["calls"]]
+
+    assert numbers("end=reset") == [2] and numbers("fault=stall") == [3] and numbers("fault=stall%3D4") == [3] and numbers("model=lim*") == [4]
+    assert numbers("status=200&since=1&limit=1") == [3] and numbers("request_id=first") == [1] and numbers("path=/v1/chat/*") == [1, 2, 3, 4]
+    assert http_request(simulator.port, "GET", "/sim/calls?colour=red").status == 400
+    for _ in range(12):
+        ask(client)
+    kept = simulator.calls()
+    assert len(kept["calls"]) == 8 and kept["calls"][-1]["number"] == 16 and kept["forgotten"] > 0

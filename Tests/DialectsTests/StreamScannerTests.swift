@@ -67,6 +67,19 @@ struct Scanned: Equatable {
 }
 
 @Suite struct StreamScannerTests {
+    @Test func `a byte order mark in front of a stream hides nothing`() {
+        let stream = "\u{feff}" + Streams.events([Streams.hello, Streams.usage, "[DONE]"])
+        for size in [1, 2, 3, 7, stream.utf8.count] {
+            let bytes = Array(stream.utf8)
+            let scanned = Scanned(stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<min($0 + size, bytes.count)]) })
+            #expect(scanned.isDone && scanned.usage == Streams.counted && scanned.contentEvents == 1, "in pieces of \(size)")
+            #expect(scanned.output == "\u{feff}" + Streams.events([Streams.hello]))
+        }
+        // Only the first bytes of a stream are a mark: behind them it makes a line nobody knows.
+        #expect(Scanned(Streams.events([Streams.hello]) + "\u{feff}" + Streams.events([Streams.usage])).usage == nil)
+        #expect(Scanned("\u{feff}" + Streams.events([Streams.usage, "[DONE]"])).output == "")
+    }
+
     @Test func `what the client wished for it gets byte for byte`() {
         let shown = Scanned(Streams.events(Streams.whole), hidesUsage: false)
         #expect(shown.output == Streams.events(Array(Streams.whole.dropLast())))

@@ -38,7 +38,7 @@ struct ProviderScript {
     private(set) var events: [WalkEvent] = []
 
     init(using random: inout SplitMix) {
-        let failures: [UpstreamFailure] = [.unreachable, .staleConnection, .cut, .invalid, .timeout, .queueFull]
+        let failures: [UpstreamFailure] = [.unreachable, .staleConnection, .cut, .invalid, .errorInSuccess, .timeout, .queueFull]
         switch Int.random(in: 0..<10, using: &random) {
         case 0, 1: events = [.upstreamFailed(failures.randomElement(using: &random) ?? .cut)]
         case 2, 3:

@@ -4,7 +4,7 @@ import Walk
 /// Names for the events of the table, one for every payload class that the walk could tell apart.
 enum Events {
     static let oneError = GatewayError.invalidKey
-    static let failures: [UpstreamFailure] = [.unreachable, .staleConnection, .cut, .invalid, .timeout, .queueFull]
+    static let failures: [UpstreamFailure] = [.unreachable, .staleConnection, .cut, .invalid, .errorInSuccess, .timeout, .queueFull]
 
     static let all: [WalkEvent] =
         [
@@ -193,6 +193,7 @@ extension Standing {
                 case .staleConnection: (.cut, .upstreamError, .upstreamUnreachable(provider: "p"))
                 case .cut: (.cut, .upstreamError, .upstreamInvalidAnswer(provider: "p"))
                 case .invalid: (.invalid, .upstreamError, .upstreamInvalidAnswer(provider: "p"))
+                case .errorInSuccess: (.invalid, .upstreamError, .upstreamStatus(provider: "p", status: 502))
                 case .timeout: (.timeout, .timeout, .upstreamTimeout(provider: "p"))
                 case .queueFull: (.queueFull, .refused, .queueFull(provider: "p"))
                 }

@@ -93,7 +93,8 @@ typedef struct {
     uint8_t has_choices;      // a top-level `choices` array with something in it
     uint8_t has_data;         // a top-level `data` or `choices` array at all
     uint8_t is_object;        // the text is a JSON object
-    uint8_t is_whole;         // and its last brace has been read
+    uint8_t is_whole;         // and its last brace has been read, and nothing on the way to it was malformed
+    uint8_t is_malformed;     // a bracket that closes another kind, or a word that no JSON has
     // The state between two feeds.
     uint8_t phase;
     uint8_t escaped;
@@ -119,10 +120,14 @@ size_t cscan_event_end(const uint8_t *bytes, size_t length, size_t from);
 typedef struct {
     uint8_t has_data;   // there was a data line
     uint8_t is_done;    // its data is [DONE]
+    uint8_t is_utf8;    // and all of it is UTF-8
 } cscan_event;
 
 // Looks into one whole event and feeds its data to `answer`, which is reset first.
 void cscan_event_scan(const uint8_t *bytes, size_t length, cscan_event *out, cscan_answer *answer);
+
+// Whether the bytes are valid UTF-8.
+int cscan_is_utf8(const uint8_t *bytes, size_t length);
 
 // ── Checksums ──
 

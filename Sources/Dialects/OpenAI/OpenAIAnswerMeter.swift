@@ -17,13 +17,21 @@ package struct OpenAIAnswerMeter {
     }
 
     /// What the provider says it counted, if it says so.
-    package var usage: TokenUsage? { raw.usage }
+    package var usage: TokenUsage? { raw.usage(contentBytes: contentBytes) }
 
     /// The bytes of text that the model produced, for an estimate.
     package var contentBytes: Int64 { Int64(raw.content_bytes) }
 
-    /// Whether the answer is a whole JSON object.
+    /// Whether the answer is a whole JSON object, as far as brackets and words tell.
     package var isWholeObject: Bool { raw.is_whole == 1 }
+
+    /// Whether bytes are UTF-8, as all JSON is.
+    package static func isUTF8(_ bytes: ByteBuffer) -> Bool {
+        bytes.withUnsafeReadableBytes { part in
+            guard let base = part.baseAddress else { return true }
+            return cscan_is_utf8(base.assumingMemoryBound(to: UInt8.self), part.count) == 1
+        }
+    }
 
     /// Whether it has a top-level `error`.
     package var hasError: Bool { raw.has_error == 1 }
@@ -40,7 +48,11 @@ package struct OpenAIStreamScanner {
     private var searched = 0
     /// An event larger than ``pendingMax`` is being passed on in pieces, unread.
     private var isOversize = false
+    /// Whether the first event has been seen.
+    private var isBegun = false
     private let hidesUsage: Bool
+    /// Whether the event that was looked at last held a whole object.
+    private var lastIsObject = false
 
     /// Whether `[DONE]` has come.
     package private(set) var isDone = false
@@ -48,6 +60,14 @@ package struct OpenAIStreamScanner {
     package private(set) var hasFinish = false
     /// Whether an event was an error object of the provider's.
     package private(set) var hasError = false
+    /// Whether an event was an object that is not whole or not JSON. It is not passed on, and nothing behind it is read.
+    package private(set) var isBroken = false
+    /// The first event of the stream that was an error object, as it came.
+    package private(set) var errorEvent: ByteBuffer?
+    /// Whether nothing was said, no choice has finished and no error was told.
+    package var isEmpty: Bool { !hasFinish && !hasError && contentEvents == 0 }
+    /// Whether the client has the beginning of an event whose end it cannot be given.
+    package var isInsideEvent: Bool { isOversize }
     /// The last usage that the provider sent.
     package private(set) var usage: TokenUsage?
     /// Events that carried text of the model's: about a token each with most providers.
@@ -69,7 +89,7 @@ package struct OpenAIStreamScanner {
     /// Takes the next bytes and returns what the client may have: whole events in order, without the hidden one and without `[DONE]`,
     /// which the caller adds once the record is written.
     package mutating func feed(_ bytes: ByteBuffer) -> ByteBuffer? {
-        if isDone { return nil }
+        if isDone || isBroken { return nil }
         var input: ByteBuffer
         if pending.readableBytes == 0 {
             input = bytes
@@ -89,6 +109,11 @@ package struct OpenAIStreamScanner {
             searched = 0
             let isHidden = isOversize ? false : look(at: input, from: at, to: end)
             isOversize = false
+            isBegun = true
+            if isBroken {
+                append(input, from: from, to: at, to: &output)
+                return output
+            }
             if isHidden {
                 append(input, from: from, to: at, to: &output)
                 from = end
@@ -118,11 +143,12 @@ package struct OpenAIStreamScanner {
 
     /// What is left when the provider's answer is over: an event without its blank line.
     package mutating func rest() -> ByteBuffer? {
-        guard !isDone, pending.readableBytes > 0 else { return nil }
+        guard !isDone, !isBroken, pending.readableBytes > 0 else { return nil }
         var last = pending
         pending = ByteBuffer()
         let isHidden = look(at: last, from: last.readerIndex, to: last.writerIndex)
-        if isHidden || isDone { return nil }
+        // An event without its end counts only when nothing of it can be missing.
+        if isHidden || isDone || !lastIsObject || isBroken { return nil }
         last.writeStaticString("\n\n")
         return last
     }
@@ -133,29 +159,62 @@ package struct OpenAIStreamScanner {
         var answer = cscan_answer()
         input.withVeryUnsafeBytes { storage in
             guard let base = storage.baseAddress else { return }
-            cscan_event_scan(base.assumingMemoryBound(to: UInt8.self) + from, end - from, &event, &answer)
+            let bytes = base.assumingMemoryBound(to: UInt8.self) + from
+            // A stream may begin with a byte order mark, which belongs to no line.
+            let skipped = !isBegun && end - from >= 3 && bytes[0] == 0xef && bytes[1] == 0xbb && bytes[2] == 0xbf ? 3 : 0
+            cscan_event_scan(bytes + skipped, end - from - skipped, &event, &answer)
         }
+        lastIsObject = false
         guard event.has_data == 1 else { return false }
         if event.is_done == 1 {
             isDone = true
             return true
         }
-        if answer.has_error == 1 { hasError = true }
+        if answer.is_object == 1, answer.is_whole == 0 || event.is_utf8 == 0 {
+            isBroken = true
+            return false
+        }
+        lastIsObject = answer.is_object == 1
+        if answer.has_error == 1 {
+            hasError = true
+            if errorEvent == nil { errorEvent = input.getSlice(at: from, length: end - from) }
+        }
         if answer.has_finish == 1 { hasFinish = true }
         if answer.content_bytes > 0 {
             contentEvents += 1
             contentBytes += Int64(answer.content_bytes)
         }
-        guard answer.has_usage == 1 else { return false }
-        usage = answer.usage ?? usage
+        guard answer.has_usage == 1 || answer.usage_is_bad == 1 else { return false }
+        usage = answer.usage(contentBytes: contentBytes) ?? usage
         return hidesUsage && answer.has_choices == 0 && answer.has_error == 0
     }
 }
 
+extension ByteBuffer {
+    /// The data of a server-sent event: what stands behind `data:` in its lines.
+    package var eventData: ByteBuffer {
+        var data = ByteBuffer()
+        for line in readableBytesView.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }) {
+            guard line.starts(with: "data:".utf8) else { continue }
+            let value = line.dropFirst(5)
+            data.writeBytes(value.first == UInt8(ascii: " ") ? value.dropFirst() : value)
+        }
+        return data
+    }
+}
+
 extension cscan_answer {
+    /// The most prompt tokens that are believed: twice the largest context that any model has.
+    private static var promptMax: Int64 { 20_000_000 }
+    /// The most completion tokens that are believed beyond the bytes of what was said; a token is at least a byte, and thoughts stay unsaid.
+    private static var unsaidMax: Int64 { 1_000_000 }
+
     /// The counts, if there are any and all of them can be believed.
-    fileprivate var usage: TokenUsage? {
+    ///
+    /// - Parameter contentBytes: of all text that the model produced.
+    fileprivate func usage(contentBytes: Int64) -> TokenUsage? {
         guard has_usage == 1, usage_is_bad == 0 else { return nil }
+        guard prompt_tokens <= Self.promptMax, completion_tokens <= Self.unsaidMax + contentBytes else { return nil }
         return TokenUsage(input: prompt_tokens, cachedInput: cached_tokens, output: completion_tokens, reasoning: reasoning_tokens).clamped
     }
 }

@@ -18,7 +18,7 @@ extension Lane {
     /// Sends an answer that needs no provider.
     func send(_ reply: Reply) {
         switch reply {
-        case .refusal(let error, let attempts, let hints): sendRefusal(error, attempts: attempts, hints: hints)
+        case .refusal(let error, let attempts, let hints, let body): sendRefusal(error, attempts: attempts, hints: hints, body: body)
         case .models(let body):
             var answer = ByteBufferAllocator().buffer(capacity: 256 + body.readableBytes)
             writeStatus(200, to: &answer)
@@ -32,10 +32,10 @@ extension Lane {
         }
     }
 
-    /// Sends an error of ours in OpenAI's shape.
-    func sendRefusal(_ error: GatewayError, attempts: Int, hints: ByteBuffer) {
-        var body = ByteBuffer()
-        body.writeOpenAIError(error)
+    /// Sends an error of ours in OpenAI's shape, or under our status what the provider said.
+    func sendRefusal(_ error: GatewayError, attempts: Int, hints: ByteBuffer, body providersBody: ByteBuffer?) {
+        var body = providersBody ?? ByteBuffer()
+        if providersBody == nil { body.writeOpenAIError(error) }
         var answer = ByteBufferAllocator().buffer(capacity: 512 + body.readableBytes)
         writeStatus(error.status, to: &answer)
         answer.writeStaticString("content-type: application/json\r\n")

@@ -64,6 +64,16 @@ extension ModelCall {
         }
     }
 
+    /// Sends an error while the client has nothing yet.
+    func refuseCall(_ error: GatewayError) {
+        guard case .upstreamStatus = error, let providersError else {
+            lane.reply(.refusal(error, attempts: walk.attempts))
+            return
+        }
+        // What the provider said is more use to the client than that it said something.
+        lane.reply(.refusal(error, attempts: walk.attempts, hints: answerHead?.passedOn ?? ByteBuffer(), body: providersError))
+    }
+
     private func endChunks() {
         lane.writeLastChunk()
         lane.flush()
@@ -73,7 +83,7 @@ extension ModelCall {
     /// Ends a stream that cannot be completed: with an error event where the client can read one, else by breaking the connection, since
     /// anything else would look like a complete answer.
     func breakOff(_ error: GatewayError) {
-        guard case .events = passing else {
+        guard case .events(let scanner) = passing, !scanner.isInsideEvent else {
             lane.releaseBody()
             lane.context?.close(promise: nil)
             return

@@ -54,6 +54,8 @@ extension ModelCall {
 
     /// What the provider counted; where it did not, an estimate of what it has produced.
     private func usage(_ outcome: Outcome) -> TokenUsage {
+        // An error under the status of a success is no begun answer either.
+        guard providersError == nil else { return TokenUsage() }
         switch passing {
         case .nothing: return TokenUsage()
         case .whole:

@@ -16,13 +16,13 @@ extension ModelCall: UpstreamListener {
         answerHead = head
         switch head.status {
         case _ where head.isEncoded: attemptFailed(.invalid)
-        case 200..<300 where head.isEventStream:
+        case 200..<300 where head.isEventStream && request?.isStream == true:
             // Nothing goes out before the first event is here: a stream that dies before it can still become an error or a fallback.
             passing = .events(OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false)))
         case 200..<300 where head.isJSON:
             passing = .whole
             report(.upstreamHead(.plain))
-            if head.contentLength > Int64(loop.options.plainAnswerMaxBytes) { passRaw() }
+            if head.contentLength > Int64(loop.options.plainAnswerMaxBytes) { outgrown() }
         case 400...599:
             passing = .whole
             report(.upstreamHead(.error(status: head.status)))
@@ -52,10 +52,17 @@ extension ModelCall: UpstreamListener {
             }
             gathered.writeImmutableBuffer(bytes)
         }
-        if gathered.readableBytes > loop.options.plainAnswerMaxBytes {
-            // An error of that size is no message for anybody.
-            if let status = answerHead?.status, status >= 400 { attemptFailed(.invalid) } else { passRaw() }
+        let length = gathered.readableBytes
+        // Where the memory for kept answers is used up, this one is passed on as it comes.
+        if length > loop.options.plainAnswerMaxBytes || (length > Lane.answerStepBytes && !lane.holdAnswer(length)) {
+            outgrown()
         }
+    }
+
+    /// A plain answer has become too large to be kept. An error of that size is no message for anybody, and a client that asked for a stream
+    /// could not read it.
+    private func outgrown() {
+        if let status = answerHead?.status, status >= 400 || request?.isStream == true { attemptFailed(.invalid) } else { passRaw() }
     }
 
     /// Sends on what has come; of a large plain answer all but the newest piece, which waits for the record.
@@ -83,10 +90,20 @@ extension ModelCall: UpstreamListener {
         passing = .events(scanner)
         if scanner.hasError, scanner.contentEvents == 0, !walk.hasForwardedHead {
             // The stream is an error from its first event on: the client has nothing yet, so it can still become another attempt or a status.
+            providersError = scanner.errorEvent?.eventData
+            attemptFailed(.errorInSuccess)
+            return
+        }
+        if isDone, scanner.isEmpty {
+            // An end without a beginning: whatever this was, it was no answer.
             attemptFailed(.invalid)
             return
         }
         send(events: output, isEnd: isDone)
+        guard !scanner.isBroken else {
+            if !isOver { attemptFailed(.invalid) }
+            return
+        }
         guard isDone, !isOver else { return }
         // The client's answer ends here; what the provider still sends is its own affair.
         attempt?.finishQuietly()
@@ -109,16 +126,20 @@ extension ModelCall: UpstreamListener {
         switch passing {
         case .nothing: attemptFailed(.invalid)
         case .whole:
-            if let status = answerHead?.status, status < 400, !meter.isWholeObject || (meter.hasError && !meter.hasResult) {
-                attemptFailed(.invalid)
-            } else {
+            guard let status = answerHead?.status, status < 400 else { return report(.upstreamEnd) }
+            if meter.isWholeObject, meter.hasError, !meter.hasResult {
+                providersError = gathered
+                attemptFailed(.errorInSuccess)
+            } else if meter.isWholeObject, meter.hasResult, request?.isStream != true, OpenAIAnswerMeter.isUTF8(gathered) {
                 report(.upstreamEnd)
+            } else {
+                attemptFailed(.invalid)
             }
         case .raw: meter.isWholeObject ? report(.upstreamEnd) : attemptFailed(.cut)
         case .events(var scanner):
             passing = .nothing
             let rest = scanner.rest()
-            let isComplete = scanner.isDone || scanner.hasFinish || scanner.hasError
+            let isComplete = !scanner.isBroken && (scanner.isDone || scanner.hasFinish || scanner.hasError)
             passing = .events(scanner)
             send(events: rest, isEnd: isComplete)
             isComplete ? report(.upstreamEnd) : attemptFailed(.cut)

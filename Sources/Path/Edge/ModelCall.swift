@@ -53,6 +53,8 @@ final class ModelCall {
     var passing = Passing.nothing
     var gathered = ByteBuffer()
     var meter = OpenAIAnswerMeter()
+    /// The error object of an attempt whose status spoke of success.
+    var providersError: ByteBuffer?
     var fallbackReason = ""
     /// Why a client counts as gone that has not left by itself.
     var leaveReason = ""
@@ -184,7 +186,7 @@ final class ModelCall {
         case .forward: if let bytes = incoming.take() { forward(bytes) }
         case .record(let outcome, let error): writeRecord(outcome, error)
         case .release: finish { release() }
-        case .refuse(let error): finish { lane.reply(.refusal(error, attempts: walk.attempts)) }
+        case .refuse(let error): finish { refuseCall(error) }
         case .breakOff(let error): finish { breakOff(error) }
         case .close:
             finish {
@@ -225,6 +227,7 @@ final class ModelCall {
         walk.provider = provider.id
         walk.retriesStaleConnections = provider.retriesStaleConnections
         answerHead = nil
+        providersError = nil
         passing = .nothing
         gathered = ByteBuffer()
         meter = OpenAIAnswerMeter()

@@ -206,6 +206,8 @@ package struct Walk: Sendable, Hashable {
         case .unreachable: (reason, error) = (.unreachable, .upstreamUnreachable(provider: provider))
         case .cut: (reason, error) = (.cut, .upstreamInvalidAnswer(provider: provider))
         case .invalid: (reason, error) = (.invalid, .upstreamInvalidAnswer(provider: provider))
+        // As if the provider had said 502, which is the least that it means.
+        case .errorInSuccess: (reason, error) = (.invalid, .upstreamStatus(provider: provider, status: 502))
         case .timeout: (reason, error) = (.timeout, .upstreamTimeout(provider: provider))
         case .queueFull: (reason, error) = (.queueFull, .queueFull(provider: provider))
         }
@@ -214,7 +216,7 @@ package struct Walk: Sendable, Hashable {
         switch failure {
         case .queueFull: return WalkActions(.record(.refused, error))
         case .timeout: return WalkActions(.record(.timeout, error))
-        case .unreachable, .staleConnection, .cut, .invalid: return WalkActions(.record(.upstreamError, error))
+        case .unreachable, .staleConnection, .cut, .invalid, .errorInSuccess: return WalkActions(.record(.upstreamError, error))
         }
     }
 

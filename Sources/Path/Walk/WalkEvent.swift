@@ -55,6 +55,8 @@ package enum UpstreamFailure: Sendable, Hashable {
     case cut
     /// The answer was no HTTP, or was not what it said.
     case invalid
+    /// The answer had the status of a success and was an error.
+    case errorInSuccess
     /// No answer, or no further byte of it, in time.
     case timeout
     /// Too many calls wait for this provider already.

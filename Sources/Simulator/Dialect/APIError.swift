@@ -92,6 +92,16 @@ extension APIError {
 }
 
 extension APIError {
+    /// The 429 of a limit.
+    ///
+    /// - Parameter exceeded: `requests` or `tokens`.
+    static func rateLimited(_ exceeded: String, limit: Int, wait: String) -> APIError {
+        let name = exceeded == "requests" ? "requests per min (RPM)" : "tokens per min (TPM)"
+        return APIError(
+            status: 429, message: "Rate limit reached on \(name): Limit \(limit). Please try again in \(wait).", type: exceeded, param: nil,
+            code: "rate_limit_exceeded")
+    }
+
     /// The error that a client of OpenAI sees with that status, for faults made on purpose.
     ///
     /// - Parameter code: replaces the usual code. `insufficient_quota` and `context_length_exceeded` also bring their own type and message.
@@ -124,6 +134,7 @@ extension APIError {
         return switch status {
         case 400: error("Your request was malformed (simulated).", "invalid_request_error", nil)
         case 401: error("Incorrect API key provided (simulated).", "invalid_request_error", "invalid_api_key")
+        case 402: error("Your account has no credit left (simulated).", "invalid_request_error", "billing_not_active")
         case 403: error("You do not have access to this resource (simulated).", "invalid_request_error", "permission_denied")
         case 404: error("The model does not exist or you do not have access to it (simulated).", "invalid_request_error", "model_not_found")
         case 408: error("The request timed out (simulated).", "timeout", "request_timeout")

@@ -38,6 +38,7 @@ struct ChatAnswer: Sendable {
     }
 
     private static func choice(_ request: ChatRequest, _ controls: RequestControls, seed: UInt64, limit: Int?) -> AnswerChoice {
+        if let fixed = controls.fixed?.choice(seed: seed, limit: limit) { return fixed }
         if let tools = request.tools?.called(lastUserText: request.lastUserText), !tools.isEmpty {
             return .pieces(ToolCallMaker.pieces(tools, seed: seed), limit: limit, reason: "tool_calls", seed: seed)
         }

@@ -41,7 +41,9 @@ struct CompletionAnswer: Sendable {
             for index in 0..<count {
                 let seed = SeededRandom.mix(hash.value &+ UInt64(index))
                 let wanted = controls.tokens ?? 16 + Int(truncatingIfNeeded: seed >> 8) & 63 % 49
-                let choice = AnswerChoice.text(seed: seed, wanted: wanted, limit: maximum, stops: stops, keepsPieces: logprobs != nil)
+                let choice =
+                    controls.fixed?.choice(seed: seed, limit: maximum)
+                    ?? AnswerChoice.text(seed: seed, wanted: wanted, limit: maximum, stops: stops, keepsPieces: logprobs != nil)
                 choices.append((choice, echoes ? prompt.text : ""))
             }
         }

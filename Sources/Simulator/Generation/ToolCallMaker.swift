@@ -12,7 +12,7 @@ enum ToolCallMaker {
     }
 
     /// `call_` and 24 letters or digits, as OpenAI's are.
-    private static func identifier(_ random: inout SeededRandom) -> String {
+    static func identifier(_ random: inout SeededRandom) -> String {
         let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
         return "call_" + String((0..<24).map { _ in letters[random.below(letters.count)] })
     }

@@ -42,3 +42,6 @@ func ignoreBrokenPipes() {
 /// The error numbers of a port that cannot be had.
 let addressInUse = EADDRINUSE
 let accessDenied = EACCES
+
+/// What makes closing a socket a reset.
+let noLinger = linger(l_onoff: 1, l_linger: 0)

@@ -21,19 +21,28 @@ final class FaultSource: Sendable {
 
     init(_ options: SimulatorOptions) {
         self.options = options
-        draws = options.errorRate + options.rateLimitRate + options.stallRate + options.cutRate > 0
+        let drawsFaults = options.faultRate < 1 && !options.faults.isEmpty
+        draws = options.errorRate + options.rateLimitRate + options.stallRate + options.cutRate > 0 || drawsFaults
     }
 
     /// Adds this call's faults to its controls.
     ///
     /// The n-th call of a run has the same fate for the same `--seed`; a fault asked for by header wins over a drawn one.
     func decide(_ controls: inout RequestControls) {
+        let call = calls.wrappingAdd(1, ordering: .relaxed).newValue
+        controls.random = SeededRandom(seed: UInt64(bitPattern: Int64(controls.seed ?? 0)) &+ call &* 0xD129_0D3B_3F2A_9E67)
+        controls.settleFaults()
+        if let rate = controls.errorRate, controls.random.unit() >= rate { controls.errorStatus = nil }
         if let scenario = controls.scenario, let failFirst = controls.failFirst {
             controls.errorStatus = count(scenario) <= failFirst ? controls.errorStatus ?? 500 : nil
         } else if draws, controls.errorStatus == nil {
-            draw(&controls)
+            draw(&controls, call)
         }
-        if controls.errorStatus == 429, controls.retryAfter == nil, controls.errorCode != "insufficient_quota" {
+        if let flap = controls.faults.first(where: { $0.kind == .flap }) {
+            let turn = (count("flap \(controls.scenario ?? "")") - 1) / flap.number
+            if turn % 2 == 0 { controls.errorStatus = controls.errorStatus ?? 503 }
+        }
+        if controls.errorStatus == 429, controls.retryAfter == nil, !controls.hidesRetryAfter, controls.errorCode != "insufficient_quota" {
             controls.retryAfter = Self.seconds(options.retryAfterSeconds)
         }
     }
@@ -43,8 +52,7 @@ final class FaultSource: Sendable {
         scenarios.withLockedValue { $0 = Scenarios() }
     }
 
-    private func draw(_ controls: inout RequestControls) {
-        let call = calls.wrappingAdd(1, ordering: .relaxed).newValue
+    private func draw(_ controls: inout RequestControls, _ call: UInt64) {
         var random = SeededRandom(seed: UInt64(bitPattern: Int64(options.seed ?? 0)) &+ call &* 0xD129_0D3B_3F2A_9E67)
         var left = random.unit()
         func takes(_ rate: Double) -> Bool {
@@ -59,6 +67,9 @@ final class FaultSource: Sendable {
             controls.stallAfter = controls.stallAfter ?? options.stallAfter ?? Self.usualFrames
         } else if takes(options.cutRate) {
             controls.cutAfter = controls.cutAfter ?? options.cutAfter ?? Self.usualFrames
+        } else if options.faultRate < 1, takes(options.faultRate), controls.faults.isEmpty {
+            controls.faults = options.faults
+            controls.settleFaults()
         }
     }
 

@@ -38,23 +38,42 @@ struct ResponseHead {
         buffer.writeStaticString("\r\nx-request-id: req_")
         buffer.writeHex16(requestID.0)
         buffer.writeHex16(requestID.1)
-        buffer.writeStaticString("\r\nopenai-version: 2020-10-01\r\nopenai-processing-ms: ")
+        buffer.writeStaticString("\r\nopenai-version: 2020-10-01\r\nopenai-organization: org-simulated\r\nopenai-processing-ms: ")
         buffer.writeDecimal(processingMilliseconds)
-        if answer.status == 429 {
-            buffer.writeStaticString("\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1s")
-        } else if answer.status == 200, answer.label != nil {
-            buffer.writeStaticString(
-                "\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\nx-ratelimit-reset-requests: 6ms")
-        }
+        writeRateLimits(answer, into: &buffer)
         if let retryAfter = answer.retryAfter {
             buffer.writeStaticString("\r\nretry-after: ")
             buffer.writeString(retryAfter)
+        }
+        if let milliseconds = answer.retryAfterMilliseconds {
+            buffer.writeStaticString("\r\nretry-after-ms: ")
+            buffer.writeString(milliseconds)
         }
         if let allow = answer.allow {
             buffer.writeStaticString("\r\nallow: ")
             buffer.writeString(allow)
         }
         buffer.writeStaticString(closes ? "\r\nconnection: close\r\n\r\n" : "\r\n\r\n")
+    }
+
+    /// The limits in force, or those of a customer with room to spare where there are none.
+    private func writeRateLimits(_ answer: Answer, into buffer: inout ByteBuffer) {
+        guard answer.sendsRateLimits, answer.status == 200 || answer.status == 429 else { return }
+        guard let state = answer.rateLimits else {
+            buffer.writeStaticString("\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-limit-tokens: 2000000")
+            buffer.writeStaticString(
+                answer.status == 429
+                    ? "\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1s"
+                    : "\r\nx-ratelimit-remaining-requests: 9999\r\nx-ratelimit-reset-requests: 6ms")
+            buffer.writeStaticString("\r\nx-ratelimit-remaining-tokens: 1999968\r\nx-ratelimit-reset-tokens: 1ms")
+            return
+        }
+        for (name, window) in [("requests", state.requests), ("tokens", state.tokens)] {
+            guard let window else { continue }
+            buffer.writeString(
+                "\r\nx-ratelimit-limit-\(name): \(window.limit)\r\nx-ratelimit-remaining-\(name): \(window.remaining)"
+                    + "\r\nx-ratelimit-reset-\(name): \(goDuration(nanoseconds: window.resetNanoseconds))")
+        }
     }
 
     private mutating func currentDate() -> String {
@@ -66,7 +85,7 @@ struct ResponseHead {
         return date
     }
 
-    private static func reason(_ status: Int) -> String {
+    static func reason(_ status: Int) -> String {
         switch status {
         case 400: "Bad Request"
         case 401: "Unauthorized"
@@ -75,6 +94,7 @@ struct ResponseHead {
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
         case 409: "Conflict"
+        case 402: "Payment Required"
         case 413: "Content Too Large"
         case 422: "Unprocessable Content"
         case 429: "Too Many Requests"
@@ -82,6 +102,7 @@ struct ResponseHead {
         case 502: "Bad Gateway"
         case 503: "Service Unavailable"
         case 504: "Gateway Timeout"
+        case 200: "OK"
         default: "Simulated"
         }
     }

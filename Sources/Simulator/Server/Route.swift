@@ -25,6 +25,8 @@ enum Route: Equatable {
     case statistics
     case reset
     case calls
+    case script
+    case faults
     case unknown
 
     init(uri: String) {
@@ -41,6 +43,8 @@ enum Route: Equatable {
         case "/sim/stats": self = .statistics
         case "/sim/reset": self = .reset
         case "/sim/calls": self = .calls
+        case "/sim/script": self = .script
+        case "/sim/faults": self = .faults
         default:
             let prefix = "/v1/models/"
             if path.hasPrefix(prefix), path.utf8.count > prefix.utf8.count, let id = Self.percentDecoded(path.dropFirst(prefix.count)) {
@@ -58,23 +62,34 @@ enum Route: Equatable {
         case .embeddings: .embeddings
         case .models: .models
         case .model: .model
-        case .statistics, .reset, .calls, .unknown: .other
+        case .statistics, .reset, .calls, .script, .faults, .unknown: .other
         }
     }
 
-    /// The only method of the route.
-    var method: String {
+    /// The methods of the route.
+    var methods: [String] {
         switch self {
-        case .chatCompletions, .completions, .embeddings, .reset: "POST"
-        case .models, .model, .statistics, .calls, .unknown: "GET"
+        case .chatCompletions, .completions, .embeddings, .reset: ["POST"]
+        case .models, .model, .statistics, .calls, .faults, .unknown: ["GET"]
+        case .script: ["GET", "PUT", "DELETE"]
         }
     }
 
     /// Whether this is about the simulator itself: no key needed, no faults, not counted.
     var isControl: Bool {
         switch self {
-        case .statistics, .reset, .calls: true
+        case .statistics, .reset, .calls, .script, .faults: true
         case .chatCompletions, .completions, .embeddings, .models, .model, .unknown: false
+        }
+    }
+
+    /// The query of a URI, names and values decoded; what cannot be decoded stays as it is.
+    static func query(_ uri: String) -> [(name: String, value: String)] {
+        guard let mark = uri.firstIndex(of: "?") else { return [] }
+        return uri[uri.index(after: mark)...].split(separator: "&").map { pair in
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let value = parts.count == 2 ? parts[1] : ""
+            return (percentDecoded(parts[0]) ?? String(parts[0]), percentDecoded(value) ?? String(value))
         }
     }
 

@@ -6,10 +6,14 @@ struct ActiveCall {
     enum Remaining {
         case whole(ByteBuffer)
         case stream(any FrameSource)
+        /// An answer that was taken apart.
+        case delivery(Delivery)
     }
 
     var answer: Answer
     var remaining: Remaining
+    /// Whether it is a stream to its client, in whatever way it goes out.
+    var isStream: Bool
     var arrival: NIODeadline
     /// The client speaks HTTP/1.0.
     var isOld: Bool
@@ -18,18 +22,29 @@ struct ActiveCall {
     var isStalled = false
     var timer: NIOScheduledCallback?
 
-    var isStream: Bool { if case .stream = remaining { true } else { false } }
+    /// Nanoseconds from the request's arrival until the next byte is due: the first token, and one token more for each that was sent.
+    var dueOffset: Int64 = 0
+    /// Where the delays of the next tokens come from.
+    var random = SeededRandom(seed: 0)
 
-    /// When the next byte is due: the first token, and one token more for each that was sent.
-    var due: NIODeadline {
-        guard let controls = answer.controls else { return arrival }
-        let tokens: Int = if case .whole = remaining { answer.tokens } else { contentFrames }
-        return arrival + .nanoseconds(controls.ttftNanoseconds + Int64(tokens) * controls.tokenNanoseconds)
+    var due: NIODeadline { arrival + .nanoseconds(dueOffset) }
+
+    init(answer: Answer, remaining: Remaining, isStream: Bool, arrival: NIODeadline, isOld: Bool) {
+        self.answer = answer
+        self.remaining = remaining
+        self.isStream = isStream
+        self.arrival = arrival
+        self.isOld = isOld
+        guard let controls = answer.controls else { return }
+        random = controls.random
+        if !controls.firstTokenDelay.isZero { dueOffset = controls.firstTokenDelay.nanoseconds(&random) }
+        if case .whole = remaining, !controls.tokenDelay.isZero { dueOffset += controls.tokenDelay.nanoseconds(of: answer.tokens, &random) }
     }
 
-    var hasDelays: Bool {
-        guard let controls = answer.controls else { return false }
-        return controls.ttftNanoseconds > 0 || controls.tokenNanoseconds > 0
+    /// One more token was sent.
+    mutating func countFrame() {
+        contentFrames += 1
+        if let delay = answer.controls?.tokenDelay, !delay.isZero { dueOffset += delay.nanoseconds(&random) }
     }
 }
 
@@ -38,15 +53,20 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
     private static let framesPerTurn = 32
 
     func begin(_ answer: Answer, for head: HTTPRequestHead?, arrival: NIODeadline) {
-        let remaining: ActiveCall.Remaining =
-            switch answer.content {
-            case .whole(let body): .whole(body)
-            case .stream(let frames): .stream(frames)
-            }
         let isOld = head?.version == .http1_0
+        let remaining: ActiveCall.Remaining
+        let isStream: Bool
+        switch answer.content {
+        case .whole(let body): (remaining, isStream) = (.whole(body), false)
+        case .stream(let frames): (remaining, isStream) = (.stream(frames), true)
+        }
         if let label = answer.label { responder.statistics.callBegan(label) }
-        let active = ActiveCall(answer: answer, remaining: remaining, arrival: arrival, isOld: isOld)
-        if active.isStream { responder.statistics.streamBegan() }
+        var active = ActiveCall(answer: answer, remaining: remaining, isStream: isStream, arrival: arrival, isOld: isOld)
+        if isStream { responder.statistics.streamBegan() }
+        if let controls = answer.controls, controls.spoilsAnswer, answer.status < 400 {
+            active.remaining = .delivery(Delivery(spoiled(active, controls)))
+            active.dueOffset = 0
+        }
         call = active
         pump()
     }
@@ -59,14 +79,16 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
     /// Writes what is due, and sets the timer for what is not.
     func pump() {
         guard let context, let active = call, active.timer == nil, !active.isStalled else { return }
-        if active.hasDelays, NIODeadline.now() < active.due { return wait(until: active.due) }
         switch active.remaining {
-        case .whole(let body): writeWhole(body, context)
+        case .whole(let body):
+            if active.dueOffset > 0, NIODeadline.now() < active.due { return wait(until: active.due) }
+            writeWhole(body, context)
         case .stream: pumpStream(context)
+        case .delivery: pumpDelivery(context)
         }
     }
 
-    private func wait(until deadline: NIODeadline) {
+    func wait(until deadline: NIODeadline) {
         guard let loop = context?.eventLoop else { return }
         do {
             call?.timer = try loop.assumeIsolated().scheduleCallback(at: deadline, handler: self)
@@ -85,11 +107,11 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
         let stall = active.answer.status < 400 ? active.answer.controls?.stallAfter : nil
         if let end = cut ?? stall {
             out.writeImmutableBuffer(body.getSlice(at: body.readerIndex, length: min(end, body.readableBytes)) ?? body)
-            context.writeAndFlush(wrapOutboundOut(out), promise: nil)
-            return cut == nil ? stallCall() : cutCall()
+            send(out, context)
+            return cut == nil ? stallCall() : endCall(.closed)
         }
         out.writeImmutableBuffer(body)
-        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+        send(out, context)
         finishCall(closes: closes)
     }
 
@@ -98,7 +120,7 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
         while var active = call, case .stream(var frames) = active.remaining {
             // Becoming writable calls this again, so a slow client costs one frame of memory and not a whole answer.
             guard context.channel.isWritable else { return }
-            if active.hasDelays, NIODeadline.now() < active.due { return wait(until: active.due) }
+            if active.dueOffset > 0, NIODeadline.now() < active.due { return wait(until: active.due) }
             if budget == 0 { return wait(until: .now()) }
             budget -= 1
 
@@ -109,10 +131,10 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
             }
             let kind = frames.upcoming
             if kind != .lead, let end = end(of: active) {
-                context.writeAndFlush(wrapOutboundOut(out), promise: nil)
                 call = active
+                if out.readableBytes > 0 { send(out, context) }
                 switch end {
-                case .cut: return cutCall()
+                case .cut: return endCall(.closed)
                 case .stall: return stallCall()
                 case .error: return failStream(context)
                 }
@@ -121,10 +143,10 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
             frames.write(into: &frame)
             writeChunk(frame, active, into: &out)
             if kind == .tail { endChunks(active, into: &out) }
-            if kind == .content { active.contentFrames += 1 }
+            if kind == .content { active.countFrame() }
             active.remaining = .stream(frames)
             call = active
-            context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+            send(out, context)
             if kind == .tail { return finishCall(closes: active.answer.closesConnection || active.isOld) }
         }
     }
@@ -150,11 +172,11 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
         var out = ByteBuffer()
         writeChunk(frame, active, into: &out)
         endChunks(active, into: &out)
-        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+        send(out, context)
         finishCall(closes: active.answer.closesConnection || active.isOld)
     }
 
-    private func writeHead(_ active: ActiveCall, _ framing: ResponseHead.Framing, into buffer: inout ByteBuffer) {
+    func writeHead(_ active: ActiveCall, _ framing: ResponseHead.Framing, into buffer: inout ByteBuffer) {
         let spent = (NIODeadline.now() - active.arrival).nanoseconds / 1_000_000
         var closes = active.answer.closesConnection
         if case .close = framing { closes = true }
@@ -178,25 +200,35 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
         if !active.isOld { out.writeStaticString("0\r\n\r\n") }
     }
 
+    /// Hands bytes of the answer to the socket.
+    func send(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        call?.answer.entry?.sent(bytes: bytes.readableBytes)
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
     /// The answer is written whole; the next request may come.
-    private func finishCall(closes: Bool) {
+    func finishCall(closes: Bool) {
         guard let active = call else { return }
         call = nil
         if active.isStream { responder.statistics.streamEnded() }
         if active.answer.label != nil { responder.statistics.callCompleted(status: active.answer.status) }
+        active.answer.entry?.ended(.complete, frames: active.contentFrames)
         if closes { closeConnection() } else { answerWaiting() }
     }
 
-    private func cutCall() {
+    /// A fault ends the connection, and the call with it.
+    func endCall(_ end: CallEntry.End) {
         guard let active = call else { return }
         call = nil
         if active.isStream { responder.statistics.streamEnded() }
         responder.statistics.callCut()
-        closeConnection()
+        active.answer.entry?.ended(end, frames: active.contentFrames)
+        if end == .reset { resetConnection() } else { closeConnection() }
     }
 
-    private func stallCall() {
+    func stallCall() {
         call?.isStalled = true
+        call?.answer.entry?.stalled()
         responder.statistics.callStalled()
     }
 
@@ -207,5 +239,6 @@ extension SimulatorHandler: NIOScheduledCallbackHandler {
         active.timer?.cancel()
         if active.isStream { responder.statistics.streamEnded() }
         if active.answer.label != nil { responder.statistics.callCancelled(frames: active.contentFrames) }
+        active.answer.entry?.ended(.clientClosed, frames: active.contentFrames)
     }
 }
