@@ -81,7 +81,7 @@ struct NetworkReader {
     private func items<Item>(_ section: SectionReader, _ key: String, _ wanted: String, _ read: (String) -> Item?) -> [Item]? {
         guard let node = section.node(key) else {
             // So that a variable can set it.
-            _ = section.text(key)
+            _ = section.text(key, as: .items)
             return nil
         }
         var texts: [String] = []
@@ -96,7 +96,7 @@ struct NetworkReader {
             }
         case .null: return []
         case .scalar, .mapping:
-            guard let text = section.text(key) else { return nil }
+            guard let text = section.text(key, as: .items) else { return nil }
             texts = text.split { $0 == "," || $0.isWhitespace }.map(String.init)
         }
         return texts.compactMap { text in

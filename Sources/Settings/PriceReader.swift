@@ -27,7 +27,7 @@ func price(_ parent: SectionReader, _ key: String, over standard: Price? = nil) 
 
 /// One amount, in nano-dollars per million tokens.
 private func amount(_ section: SectionReader, _ key: String) -> Int64? {
-    guard let text = section.text(key) else { return nil }
+    guard let text = section.text(key, as: .amount) else { return nil }
     guard !text.hasPrefix("-") else {
         section.fail(key, "must not be negative")
         return nil

@@ -28,11 +28,16 @@ struct ProviderReader {
         }
         var providers: [Settings.Provider] = []
         var seen: [String: Origin] = [:]
+        var variables: [String: String] = [:]
         for (index, node) in nodes.enumerated() {
             let section = section(root, node, index)
             let provider = provider(section)
             if let id = provider?.id ?? validID(in: node), let first = seen.updateValue(section.origin(of: "id"), forKey: id) {
                 section.fail("id", "'\(id)' is taken by the provider at \(first); ids are unique")
+            } else if let id = provider?.id, let other = variables.updateValue(id, forKey: Overlay.variable(for: "providers.\(id)")) {
+                // Nobody could tell which of the two a variable means.
+                section.fail(
+                    "id", "'\(id)' has the same environment variables as '\(other)', \(Overlay.variable(for: "providers.\(id)"))_…; rename one")
             } else if let provider {
                 providers.append(provider)
             }
@@ -105,6 +110,7 @@ struct ProviderReader {
     }
 
     private func headers(_ section: SectionReader, hasKey: Bool) -> [Settings.Header] {
+        section.learnOpenMapping("headers")
         // Any name may stand here, so the section is told to know all of them.
         guard let node = section.node("headers") else { return [] }
         let names: [String] = if case .mapping(let entries) = node.content { entries.map(\.key) } else { [] }

@@ -16,6 +16,7 @@ struct SectionReader {
         self.address = address
         self.report = report
         origin = node?.origin ?? parentOrigin
+        report.learn(section: address, keys: keys)
         guard let node else {
             entries = []
             return
@@ -59,8 +60,12 @@ struct SectionReader {
         SectionReader(node(key), path: subpath(key), address: address + [.key(key)], keys: keys, parentOrigin: origin, report: report)
     }
 
+    /// Tells that the keys below this one are the user's, each with a single value.
+    func learnOpenMapping(_ key: String) { report.learn(openMapping: address + [.key(key)]) }
+
     /// The items of a list; empty when there is none.
     func list(_ key: String) -> [ConfigNode] {
+        report.learn(list: address + [.key(key)])
         guard let node = node(key) else { return [] }
         switch node.content {
         case .sequence(let items):
@@ -76,10 +81,10 @@ struct SectionReader {
     /// The texts of a list of single values; it may also be one text with commas, as a variable of the environment has to say it.
     func items(_ key: String) -> [(text: String, origin: Origin)] {
         guard let node = node(key), case .sequence(let nodes) = node.content else {
-            let text = text(key) ?? ""
+            let text = text(key, as: .items) ?? ""
             return text.split(separator: ",").map { (String($0.filter { $0 != " " }), origin(of: key)) }
         }
-        report.learn(path: subpath(key), address: address + [.key(key)])
+        report.learn(path: subpath(key), address: address + [.key(key)], kind: .items)
         report.record(node.origin, at: subpath(key))
         return nodes.compactMap { item in
             if case .scalar(let text) = item.content { return (text, item.origin) }
@@ -92,8 +97,8 @@ struct SectionReader {
     func address(of key: String, index: Int) -> [ConfigNode.Step] { address + [.key(key), .index(index)] }
 
     /// The text of a single value, references resolved; `nil` when the key does not stand here or a problem was reported.
-    func text(_ key: String) -> String? {
-        report.learn(path: subpath(key), address: address + [.key(key)])
+    func text(_ key: String, as kind: ReadingReport.ValueKind = .text) -> String? {
+        report.learn(path: subpath(key), address: address + [.key(key)], kind: kind)
         guard let node = node(key) else { return nil }
         switch node.content {
         case .scalar(let text):
@@ -135,7 +140,7 @@ struct SectionReader {
     func integer(_ key: String, _ standard: Int, in range: ClosedRange<Int>) -> Int { integer(key, in: range) ?? standard }
 
     func integer(_ key: String, in range: ClosedRange<Int>) -> Int? {
-        guard let text = text(key) else { return nil }
+        guard let text = text(key, as: .integer(range)) else { return nil }
         guard let value = Int(text), range.contains(value) else {
             fail(key, "must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(shortened(text))'")
             return nil
@@ -144,7 +149,7 @@ struct SectionReader {
     }
 
     func boolean(_ key: String, _ standard: Bool) -> Bool {
-        guard let text = text(key) else { return standard }
+        guard let text = text(key, as: .boolean) else { return standard }
         switch text.lowercased() {
         case "true", "yes", "on": return true
         case "false", "no", "off": return false
@@ -155,7 +160,7 @@ struct SectionReader {
     }
 
     func duration(_ key: String, _ standard: Duration, in range: ClosedRange<Duration>) -> Duration {
-        guard let text = text(key) else { return standard }
+        guard let text = text(key, as: .duration(range)) else { return standard }
         guard let value = Quantity.duration(text) else {
             fail(key, "must be a duration such as 500ms, 30s, 5m or 1h, not '\(shortened(text))'")
             return standard
@@ -168,7 +173,7 @@ struct SectionReader {
     }
 
     func size(_ key: String, _ standard: Int, in range: ClosedRange<Int>) -> Int {
-        guard let text = text(key) else { return standard }
+        guard let text = text(key, as: .size(range)) else { return standard }
         guard let value = Quantity.size(text) else {
             fail(key, "must be a size such as 512KiB, 10MiB or 10MB, or a number of bytes, not '\(shortened(text))'")
             return standard
@@ -183,7 +188,7 @@ struct SectionReader {
 
     /// One of the words of an enumeration.
     func choice<Choice: CaseIterable & RawRepresentable<String>>(_ key: String, _ standard: Choice) -> Choice {
-        guard let text = text(key) else { return standard }
+        guard let text = text(key, as: .choice(Choice.allCases.map(\.rawValue))) else { return standard }
         if let choice = Choice(rawValue: text) { return choice }
         let words = Choice.allCases.map(\.rawValue)
         let advice = suggestion(for: text, among: words).map { "; did you mean '\($0)'?" } ?? ""

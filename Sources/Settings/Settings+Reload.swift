@@ -6,6 +6,12 @@ extension Settings {
         /// As `config show` has it; `nil` where it has none.
         package var inForce: String?
         package var wanted: String?
+
+        package init(path: String, inForce: String?, wanted: String?) {
+            self.path = path
+            self.inForce = inForce
+            self.wanted = wanted
+        }
     }
 
     /// What holds after a reload: every value that can be changed while a gateway runs is that of `next`, every other one stays.

@@ -4,8 +4,8 @@ import Settings
 struct ConfigCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config",
-        abstract: "Check the configuration, or show what is in force.",
-        subcommands: [Check.self, Show.self]
+        abstract: "Check the configuration, show what is in force, or print the schema of the file.",
+        subcommands: [Check.self, Show.self, Schema.self]
     )
 
     struct Check: AsyncParsableCommand {
@@ -72,6 +72,25 @@ struct ConfigCommand: AsyncParsableCommand {
                 for warning in settings.warnings { Console.message("warning: \(warning)") }
                 Console.data(json ? settings.effective.json + "\n" : settings.effective.yaml)
             }
+        }
+    }
+}
+
+extension ConfigCommand {
+    struct Schema: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the JSON Schema of the configuration file, for editors.",
+            discussion: """
+                Editors with a YAML language server take it from the first line of the file:
+                  # yaml-language-server: $schema=martlet.schema.json
+
+                Examples:
+                  martlet config schema > martlet.schema.json
+                """
+        )
+
+        func run() {
+            Console.data(SettingsSchema().json)
         }
     }
 }

@@ -34,7 +34,7 @@ import Testing
     @Test func `is valid JSON with exact prices`() throws {
         let json = try shown().effective.json
         let object = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
-        #expect(object.keys.sorted() == ["data", "journal", "log", "models", "pricing", "providers", "server"])
+        #expect(object.keys.sorted() == ["data", "journal", "log", "models", "network", "pricing", "providers", "reload", "server"])
         #expect(json.contains(#""price":{"input":0.1,"output":0.000000001}"#))
         #expect(json.contains(#""name":"yes""#))
         #expect(json.contains(#""keep_alive":"90s""#))

@@ -71,11 +71,21 @@ import Testing
             providers: [{ id: a-b, base_url: http://h/v1 }, { id: a.b, base_url: http://h/v1 }]
             models: [{ name: m, deployments: [{ provider: a-b }] }]
             """
+        let reason = "'a.b' has the same environment variables as 'a-b', MARTLET_PROVIDERS_A_B_…; rename one"
+        #expect(problems(yaml).map(\.reason) == [reason])
+        #expect(problems(yaml.replacing("a.b", with: "A_B")).map(\.path) == ["providers.A_B.id"])
+    }
+
+    @Test func `that could mean two models are a mistake`() {
+        let yaml = """
+            providers: [{ id: p, base_url: http://h/v1 }]
+            models: [{ name: a-b, deployments: [{ provider: p }] }, { name: a.b, deployments: [{ provider: p }] }]
+            """
         #expect(problems(yaml) == [])
-        let found = problems(yaml, environment: ["MARTLET_PROVIDERS_A_B_API_KEY": "k"])
-        #expect(found.map(\.variable) == ["MARTLET_PROVIDERS_A_B_API_KEY"])
-        #expect(found.first?.reason.contains("could mean providers.a-b.api_key or providers.a.b.api_key") == true)
-        #expect(problems(yaml, overrides: [("providers.a.b.api_key", "k")]) == [])
+        let found = problems(yaml, environment: ["MARTLET_MODELS_A_B_PRICE_INPUT": "1"])
+        #expect(found.map(\.variable) == ["MARTLET_MODELS_A_B_PRICE_INPUT"])
+        #expect(found.first?.reason.contains("could mean models.a-b.price.input or models.a.b.price.input") == true)
+        #expect(problems(yaml, overrides: [("models.a.b.price.input", "1"), ("models.a.b.price.output", "1")]) == [])
     }
 
     @Test func `give the administrator's key`() throws {
