@@ -22,11 +22,13 @@ package final class Provider: Sendable {
     package let retriesStaleConnections: Bool
     /// By ``Endpoint/rawValue``: the request line and every header that does not change from call to call, ending in CRLF.
     package let requestHeads: [[UInt8]]
+    /// The credentials in ``requestHeads``, those that are long enough to be told from other text.
+    package let secrets: [[UInt8]]
 
     package init(
         id: String, kind: String, host: String, port: Int, isTLS: Bool, caFile: String?, basePath: String, timeouts: ProviderTimeouts,
         concurrencyMax: Int, queueMax: Int, acceptsStreamOptions: Bool, retriesStaleConnections: Bool, requestHeads: [[UInt8]],
-        egress: Egress = Egress()
+        egress: Egress = Egress(), secrets: [[UInt8]] = []
     ) {
         self.id = id
         self.kind = kind
@@ -42,6 +44,7 @@ package final class Provider: Sendable {
         self.acceptsStreamOptions = acceptsStreamOptions
         self.retriesStaleConnections = retriesStaleConnections
         self.requestHeads = requestHeads
+        self.secrets = secrets
     }
 }
 

@@ -106,13 +106,14 @@ struct UsageExport: AsyncSequence, Sendable {
 
     /// A cell after RFC 4180.
     ///
-    /// Spreadsheets run a text that begins like a formula, and clients choose some of ours: an apostrophe makes it a text again.
+    /// Spreadsheets run a text that begins like a formula, in some languages by a wide sign too, and clients choose some of ours: an apostrophe
+    /// makes it a text again.
     private func cell(_ field: UsageField) -> String {
         switch field {
         case .literal(let text):
             return text == "null" ? "" : text
         case .text(let text), .optionalText(let text):
-            let isFormula = text.unicodeScalars.first.map { "=+-@\t\r\n".unicodeScalars.contains($0) } ?? false
+            let isFormula = text.unicodeScalars.first.map { "=+-@\t\r\n＝＋－＠".unicodeScalars.contains($0) } ?? false
             let safe = isFormula ? "'" + text : text
             guard safe.unicodeScalars.contains(where: { ",\"\r\n".unicodeScalars.contains($0) }) else { return safe }
             return "\"" + safe.replacing("\"", with: "\"\"") + "\""

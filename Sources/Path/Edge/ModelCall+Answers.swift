@@ -66,7 +66,7 @@ extension ModelCall {
 
     /// Sends an error while the client has nothing yet.
     func refuseCall(_ error: GatewayError) {
-        guard case .upstreamStatus = error, let providersError else {
+        guard case .upstreamStatus = error, let providersError, deployment?.provider.hasSecret(in: providersError) != true else {
             lane.reply(.refusal(error, attempts: walk.attempts))
             return
         }
@@ -96,8 +96,8 @@ extension ModelCall {
 
     private func sendWhole() {
         let status = answerHead?.status ?? 200
-        if status >= 400, !(meter.isWholeObject && meter.hasError) {
-            // An error page, or an error of another shape: our own shape, with the provider's status.
+        if status >= 400, !(meter.isWholeObject && meter.hasError) || deployment?.provider.hasSecret(in: gathered) == true {
+            // An error page, an error of another shape, or one with our credential in it: our own shape, with the provider's status.
             let error = GatewayError.upstreamStatus(provider: deployment?.provider.id ?? "", status: status)
             lane.reply(.refusal(error, attempts: walk.attempts, hints: answerHead?.passedOn ?? ByteBuffer()))
             return

@@ -62,9 +62,13 @@ extension Provider {
             id: options.id, kind: "openai", host: options.host, port: options.port, isTLS: options.isTLS, caFile: options.caFile,
             basePath: options.basePath, timeouts: options.timeouts, concurrencyMax: options.concurrencyMax, queueMax: options.queueMax,
             acceptsStreamOptions: options.acceptsStreamOptions, retriesStaleConnections: options.retriesStaleConnections,
-            requestHeads: Endpoint.allCases.map { Array("POST \(target)\($0.path) HTTP/1.1\r\n\(shared)".utf8) }, egress: options.egress)
+            requestHeads: Endpoint.allCases.map { Array("POST \(target)\($0.path) HTTP/1.1\r\n\(shared)".utf8) }, egress: options.egress,
+            secrets: ([options.apiKey] + options.headers.map(\.value)).map { Array($0.utf8) }.filter { $0.count >= secretMinBytes })
     }
 }
+
+/// A shorter one may well stand in an error by chance, and is no secret that could be kept.
+private let secretMinBytes = 12
 
 /// A value without anything that could end its line.
 private func headerValue(_ text: String) -> String {
