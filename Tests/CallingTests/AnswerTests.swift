@@ -40,6 +40,10 @@ import Testing
         Form(name: "until the end", text: "HTTP/1.1 200 OK\r\n\r\nhello", body: "hello", closes: true, isReused: false),
         Form(name: "HTTP/1.0", text: "HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", body: "hello", isReused: false),
         Form(name: "HTTP/1.0 that stays", text: "HTTP/1.0 200 OK\r\nconnection: Keep-Alive\r\ncontent-length: 5\r\n\r\nhello", body: "hello"),
+        Form(
+            name: "HTTP/1.0 in chunks that says it stays",
+            text: "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", body: "hello",
+            isReused: false),
         Form(name: "close", text: "HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello", body: "hello", isReused: false),
         Form(
             name: "a body with the look of a head", text: "HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\nHTTP/1.1 500 No\r\n\r\n",
@@ -98,7 +102,21 @@ import Testing
         "HTTP/1.1 200 OK\r\nx: a\nb: c\r\n\r\n",
         "HTTP/2.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n",
         "HTTP/1.1  200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n\r\n", "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "<html>\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n\rx: y\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\n\rx: y\r\ncontent-length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nx: a\u{0}b\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 O\u{0}K\r\ncontent-length: 5\r\n\r\nhello", "HTTP/1.1 200 O\rK\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nretry-after: 1\rset-cookie: a=b\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5 hello\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;a\rb\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: a\u{0}b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+        String(repeating: "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", count: 17) + "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n" + String(repeating: "x: y\r\n", count: 11_000) + "\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: " + String(repeating: "a", count: 2_000) + "\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+            + String(repeating: "1;" + String(repeating: "a", count: 4_000) + "\r\nx\r\n", count: 20),
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+            + String(repeating: "x: " + String(repeating: "a", count: 4_000) + "\r\n", count: 20),
     ])
     func `what is not sound HTTP is refused, and the connection with it`(text: String) async throws {
         let bench = try await Bench { _, _ in [.send(text)] }
@@ -151,6 +169,16 @@ import Testing
                 "content-type: text/event-stream; charset=utf-8", "retry-after: 7", "openai-processing-ms: 12", "x-should-retry: true",
                 "retry-after-ms: 50",
             ])
+        try await bench.shutdown()
+    }
+
+    @Test func `a header that is there many times or is far too long reaches nobody more than once`() async throws {
+        let flood = String(repeating: "retry-after: 7\r\n", count: 500)
+        let long = "openai-version: " + String(repeating: "v", count: 5_000) + "\r\n"
+        let bench = try await Bench { _, _ in
+            [.send("HTTP/1.1 200 OK\r\n\(flood)\(long)content-type: a/b\r\ncontent-type: a/b\r\ncontent-length: 0\r\n\r\n")]
+        }
+        #expect(try await bench.call().passedOn == "content-type: a/b\r\nretry-after: 7\r\n")
         try await bench.shutdown()
     }
 

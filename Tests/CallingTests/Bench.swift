@@ -2,6 +2,7 @@ import Calling
 import Contracts
 import NIOCore
 import NIOPosix
+import Synchronization
 import Vocabulary
 
 /// What a listener has heard of one attempt.
@@ -69,35 +70,67 @@ final class Recorder: UpstreamListener {
     }
 }
 
+/// Collects why connections could not be made.
+final class Troubles: Sendable {
+    private let reasons = Mutex<[String]>([])
+
+    func add(_ provider: String, _ reason: String) { reasons.withLock { $0.append("\(provider): \(reason)") } }
+
+    var all: [String] { reasons.withLock { $0 } }
+}
+
 /// A caller and the scripted provider that it calls, both on one loop.
 struct Bench: Sendable {
     let loop: any EventLoop
     let server: ScriptedServer
-    let shared = UpstreamShared()
+    let shared: UpstreamShared
+    /// Why connections could not be made.
+    let troubles = Troubles()
     let provider: Provider
     private let caller: NIOLoopBound<UpstreamCaller>
 
+    /// - Parameter idleMax: as long as a machine may take that has other things to do, where a test is not about it.
     init(
-        concurrencyMax: Int = 64, queueMax: Int = 64, port: Int? = nil, _ script: @escaping @Sendable (Int, Int) -> [ScriptedServer.Step]
+        concurrencyMax: Int = 64, queueMax: Int = 64, host: String = "127.0.0.1", port: Int? = nil, isTLS: Bool = false,
+        connectMilliseconds: Int64 = 5_000,
+        idleMax: TimeAmount = .seconds(120), egress: (Int) -> Egress = { _ in Egress() },
+        _ script: @escaping @Sendable (Int, Int) -> [ScriptedServer.Step]
     ) async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         self.loop = loop
         server = try await ScriptedServer(loop: loop, script: script)
         let port = port ?? server.port
-        provider = Provider(
-            id: "p", kind: "openai", host: "127.0.0.1", port: port, isTLS: false, caFile: nil, basePath: "/v1",
-            timeouts: ProviderTimeouts(connectMilliseconds: 5_000, firstByteMilliseconds: 5_000, idleMilliseconds: 5_000),
+        provider = Bench.provider(
+            host: host, port: port, isTLS: isTLS, connectMilliseconds: connectMilliseconds, concurrencyMax: concurrencyMax, queueMax: queueMax,
+            egress: egress(server.port))
+        let shared = UpstreamShared { [troubles] in troubles.add($0, $1) }
+        self.shared = shared
+        caller = try await loop.submit { NIOLoopBound(UpstreamCaller(loop: loop, shared: shared, idleMax: idleMax), eventLoop: loop) }.get()
+    }
+
+    static func provider(
+        id: String = "p", host: String = "127.0.0.1", port: Int, isTLS: Bool = false, connectMilliseconds: Int64 = 5_000, concurrencyMax: Int = 64,
+        queueMax: Int = 64, egress: Egress = Egress()
+    ) -> Provider {
+        Provider(
+            id: id, kind: "openai", host: host, port: port, isTLS: isTLS, caFile: nil, basePath: "/v1",
+            timeouts: ProviderTimeouts(connectMilliseconds: connectMilliseconds, firstByteMilliseconds: 5_000, idleMilliseconds: 5_000),
             concurrencyMax: concurrencyMax, queueMax: queueMax, acceptsStreamOptions: true, retriesStaleConnections: true,
-            requestHeads: Endpoint.allCases.map { Array("POST /v1\($0.path) HTTP/1.1\r\nhost: x\r\n".utf8) })
-        caller = try await loop.submit { [shared] in NIOLoopBound(UpstreamCaller(loop: loop, shared: shared), eventLoop: loop) }.get()
+            requestHeads: Endpoint.allCases.map { Array("POST /v1\($0.path) HTTP/1.1\r\nhost: x\r\n".utf8) }, egress: egress)
+    }
+
+    /// A provider like the bench's own, as a reload would make it.
+    func another(id: String = "p", concurrencyMax: Int = 64, queueMax: Int = 64) -> Provider {
+        Bench.provider(id: id, port: server.port, concurrencyMax: concurrencyMax, queueMax: queueMax)
     }
 
     /// Starts an attempt; the recorder is to be touched on the loop only.
     func start(
-        body: [String] = ["{}"], headers: String = "", fresh: Bool = false, cancelsAtOnce: Bool = false,
+        body: [String] = ["{}"], headers: String = "", fresh: Bool = false, cancelsAtOnce: Bool = false, at other: Provider? = nil,
         onBytes: (@Sendable (Recorder) -> Void)? = nil
     ) async throws -> NIOLoopBound<Recorder> {
         try await loop.submit { [loop, caller, provider] in
+            let provider = other ?? provider
             let recorder = Recorder(loop: loop)
             recorder.onBytes = onBytes
             let order = UpstreamOrder(
@@ -146,8 +179,18 @@ struct Bench: Sendable {
 
     struct NothingCame: Error {}
 
-    func call(body: [String] = ["{}"], headers: String = "", fresh: Bool = false) async throws -> Heard {
-        try await end(of: start(body: body, headers: headers, fresh: fresh))
+    func call(body: [String] = ["{}"], headers: String = "", fresh: Bool = false, at other: Provider? = nil) async throws -> Heard {
+        try await end(of: start(body: body, headers: headers, fresh: fresh, at: other))
+    }
+
+    func poolCount() async throws -> Int {
+        try await loop.submit { [caller] in caller.value.poolCount }.get()
+    }
+
+    /// What a reload of the configuration does, on this one loop.
+    func reload(_ providers: [Provider]) async throws {
+        shared.adopt(try shared.prepare(providers))
+        try await loop.submit { [caller] in caller.value.retain(only: providers) }.get()
     }
 
     func on<Value: Sendable>(_ recorder: NIOLoopBound<Recorder>, _ work: @escaping @Sendable (Recorder) -> Value) async throws -> Value {

@@ -69,7 +69,7 @@ import Vocabulary
     }
 
     @Test func `an idle connection is closed after some seconds, and at shutdown at once`() async throws {
-        let bench = try await Bench { _, _ in [.send(plainAnswer)] }
+        let bench = try await Bench(idleMax: .seconds(1)) { _, _ in [.send(plainAnswer)] }
         _ = try await bench.call()
         // The sweeper closes it; nothing here waits for a clock of its own.
         try await bench.server.wait(for: .closed(0))

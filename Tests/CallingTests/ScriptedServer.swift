@@ -127,7 +127,9 @@ private final class ScriptedConnection: ChannelInboundHandler {
     }
 
     private func contentLength(_ head: Substring) -> Int? {
-        head.lowercased().split(separator: "\r\n").first { $0.hasPrefix("content-length: ") }.flatMap { Int($0.dropFirst(16)) }
+        // A request for a tunnel has no body.
+        if head.hasPrefix("CONNECT ") { return 0 }
+        return head.lowercased().split(separator: "\r\n").first { $0.hasPrefix("content-length: ") }.flatMap { Int($0.dropFirst(16)) }
     }
 
     private func play(_ steps: ArraySlice<ScriptedServer.Step>, _ context: ChannelHandlerContext) {

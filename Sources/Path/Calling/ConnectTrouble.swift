@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import NIOSSL
 internal import Vocabulary
 
 /// Why a connection to a provider could not be made: for the operator's log. The client learns only that the provider is unreachable.
@@ -31,7 +32,7 @@ enum ConnectTrouble: Error, Hashable, CustomStringConvertible {
         case .proxyRefused(407): "the proxy wants other credentials (407)"
         case .proxyRefused(let status): "the proxy refused (\(status))"
         case .proxyUnreadable: "the proxy's answer is not sound HTTP"
-        case .closed: "the connection was closed before it was ready"
+        case .closed: "the connection was closed without an answer"
         case .other(let reason): reason
         }
     }
@@ -48,6 +49,8 @@ enum ConnectTrouble: Error, Hashable, CustomStringConvertible {
             case .eof, .ioOnClosedChannel, .alreadyClosed, .inputClosed, .outputClosed: self = .closed
             default: self = .other("\(error)")
             }
+        // Whoever wants another certificate may hang up before we have read its reason.
+        case let error as NIOSSLError where error == .uncleanShutdown: self = .closed
         default: self = .tls(shortened("\(error)"))
         }
     }

@@ -78,6 +78,7 @@ struct TLSContexts {
         for path in [source.caFile, source.certificateFile, source.keyFile] { contents.append(try path.map(read) ?? []) }
         if let known, known.contents == contents { return known }
         var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
         if !source.checksName { configuration.certificateVerification = .noHostnameVerification }
         if let path = source.caFile {

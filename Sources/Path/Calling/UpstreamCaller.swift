@@ -15,16 +15,18 @@ package final class UpstreamCaller: UpstreamCalling {
     private var sweep: RepeatedTask?
     private var isShutDown = false
 
-    /// Some servers close an idle connection after five seconds; one that is younger is most likely still open.
-    private static let idleMax = TimeAmount.seconds(4)
+    /// How long a connection may wait for a call.
+    private let idleMax: TimeAmount
     /// After that a connection is made anew, so that a changed DNS record is followed.
     private static let ageMax = TimeAmount.minutes(5)
     /// Bodies up to here are copied behind the head, which is cheaper than a second piece in the write.
     private static let copyMax = 16 * 1024
 
-    package init(loop: any EventLoop, shared: UpstreamShared) {
+    /// - Parameter idleMax: some servers close an idle connection after five seconds; one that is younger is most likely still open.
+    package init(loop: any EventLoop, shared: UpstreamShared, idleMax: TimeAmount = .seconds(4)) {
         self.loop = loop
         self.shared = shared
+        self.idleMax = idleMax
     }
 
     package func start(_ order: UpstreamOrder, for listener: any UpstreamListener) -> any UpstreamAttempt {
@@ -110,7 +112,7 @@ package final class UpstreamCaller: UpstreamCalling {
         if !attempt.order.needsFreshConnection {
             while let connection = pool.idle.popLast() {
                 idleCount -= 1
-                guard connection.isUsable, NIODeadline.now() - connection.idleSince < UpstreamCaller.idleMax else {
+                guard connection.isUsable, NIODeadline.now() - connection.idleSince < idleMax else {
                     connection.abandon()
                     continue
                 }
@@ -167,7 +169,7 @@ package final class UpstreamCaller: UpstreamCalling {
         let now = NIODeadline.now()
         for pool in pools.values {
             // The oldest stand first, since the last one back is the first one out.
-            let stale = pool.idle.prefix { now - $0.idleSince >= UpstreamCaller.idleMax }
+            let stale = pool.idle.prefix { now - $0.idleSince >= idleMax }
             guard !stale.isEmpty else { continue }
             pool.idle.removeFirst(stale.count)
             idleCount -= stale.count

@@ -184,7 +184,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         handshake?.fail(error)
         handshake = nil
-        fail(context)
+        fail(context, error)
     }
 
     // MARK: Ends
@@ -199,7 +199,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
         fail(context)
     }
 
-    private func fail(_ context: ChannelHandlerContext) {
+    private func fail(_ context: ChannelHandlerContext, _ error: (any Error)? = nil) {
         caller.forget(self)
         let failed = attempt
         attempt = nil
@@ -212,6 +212,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
             caller.shared.staleConnections.wrappingAdd(1, ordering: .relaxed)
             fault = .staleConnection
         } else {
+            // A TLS server that wants another certificate of ours says so only after we have taken the handshake for done.
+            caller.shared.report(error.map { ConnectTrouble($0) } ?? .closed, of: pool.provider)
             fault = .unreachable
         }
         // A write that fails at once must not be told from within the call that ordered it.
