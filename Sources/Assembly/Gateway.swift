@@ -42,6 +42,7 @@ package struct Gateway: Sendable {
         // is anything to reload has what was asked for.
         signal(SIGHUP, SIG_IGN)
         let parts = try await GatewayParts(settings: settings, reloader: reloader, files: fileLimit(), logger: logger)
+        let doors = try await EdgeDoors(parts, settings.server, logger: logger)
         // The group ends services from the last to the first: first the edge drains, then the control plane, and the journal is shipped last.
         var services: [any Service] = [
             ShippingService(shipper: parts.shipper, journal: parts.journal),
@@ -50,7 +51,7 @@ package struct Gateway: Sendable {
             KeyWatchService(keys: parts.keys),
             ReloadService(reloader: reloader, parts: parts.live(logThreshold)),
             ControlService(dispatchers: parts.dispatchers),
-            EdgeService(parts: parts, settings: settings, logger: logger),
+            EdgeService(parts: parts, settings: settings, logger: logger, doors: doors),
         ]
         if let tls = parts.edge.tls { services.insert(CertificateService(tls: tls, logger: logger), at: services.count - 1) }
         let group = ServiceGroup(
@@ -66,6 +67,7 @@ package struct Gateway: Sendable {
     /// As many files as the system lets us have, and a warning where the connections that were asked for cannot fit.
     private func fileLimit() -> FileLimit {
         let files = FileLimit.raise()
+        files.makeTable()
         logger.info("open files", metadata: ["files.max": "\(files.current)", "files.before": "\(files.before)"])
         if let wanted = settings.server.connectionsMax, FileLimit.needed(forConnections: wanted) > files.current {
             logger.warning(
