@@ -77,8 +77,9 @@ class Arm:
     name = "direct"
     is_peer = False
 
-    def __init__(self, upstream, directory):
+    def __init__(self, upstream, directory, cores=None):
         self.upstream = upstream
+        self.cores = cores
         self.directory = directory / self.name
         self.directory.mkdir()
         self.port = upstream.port
@@ -113,7 +114,7 @@ class Arm:
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [str(part) for part in command], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.directory,
-                env={**os.environ, **(environment or {})}, preexec_fn=machine.raise_file_limit, start_new_session=True,
+                env={**os.environ, **(environment or {})}, preexec_fn=machine.preparing(self.cores), start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:

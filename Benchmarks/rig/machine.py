@@ -64,10 +64,26 @@ def steal_percent(before, after):
     return 100 * (after[1] - before[1]) / max(1, after[0] - before[0])
 
 
-def raise_file_limit():
-    """For `preexec_fn`: thousands of streams are thousands of descriptors on each side."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+class Cores:
+    """Which cores the arm may use, and which client and provider: half each, so that they do not take turns on one."""
+
+    def __init__(self, are_separate):
+        cores = sorted(os.sched_getaffinity(0))
+        self.are_separate = are_separate and len(cores) > 1
+        self.arm = set(cores[len(cores) // 2 :]) if self.are_separate else set(cores)
+        self.rest = set(cores[: len(cores) // 2]) if self.are_separate else set(cores)
+
+
+def preparing(cores):
+    """For `preexec_fn`: thousands of streams are thousands of descriptors on each side, and each side has its cores."""
+
+    def prepare():
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+    return prepare
 
 
 def run_above_others(identifier, priority):
@@ -121,7 +137,7 @@ def facts(binary):
             model = line.partition(":")[2].strip()
             break
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "Sources", "Package.swift"], cwd=ROOT, capture_output=True, text=True).stdout
+    changed = first_line("git", "-C", str(ROOT), "status", "--porcelain", "--", "Sources", "Package.swift")
     return {
         "processor": model,
         "cores": os.cpu_count(),

@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 
-from .machine import ROOT, BenchError, machine_times, raise_file_limit, resident_bytes, steal_percent
+from .machine import ROOT, BenchError, machine_times, preparing, resident_bytes, steal_percent
 
 SOURCES = ROOT / "Benchmarks/native"
 BUILT = ROOT / ".build/bench-native"
@@ -35,8 +35,10 @@ def build(name):
 class Upstream:
     """A running `upstream`, the provider behind every arm."""
 
-    def __init__(self, directory):
-        self.process = subprocess.Popen([str(build("upstream")), "--port", "0"], stdout=subprocess.PIPE, cwd=directory, text=True, preexec_fn=raise_file_limit)
+    def __init__(self, directory, cores=None):
+        self.process = subprocess.Popen(
+            [str(build("upstream")), "--port", "0"], stdout=subprocess.PIPE, cwd=directory, text=True, preexec_fn=preparing(cores)
+        )
         line = self.process.stdout.readline()
         if not line.startswith("listening on "):
             raise BenchError("the native upstream did not start")
@@ -59,7 +61,7 @@ class Upstream:
 class Load:
     """One run of `streamload`, in the background until `result` is asked for."""
 
-    def __init__(self, url, key, *, seconds=None, connections=1, **flags):
+    def __init__(self, url, key, *, seconds=None, connections=1, cores=None, **flags):
         command = [str(build("streamload")), "--url", url, "--header", f"Authorization: Bearer {key}", "--connections", str(connections)]
         if seconds is not None:
             command += ["--seconds", str(seconds)]
@@ -69,7 +71,7 @@ class Load:
             elif value is not None and value is not False:
                 command += [f"--{name.replace('_', '-')}", str(value)]
         self.before = machine_times()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=raise_file_limit)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=preparing(cores))
 
     def wait_until_open(self):
         """Waits for the line that says that every held stream has had its first frame."""

@@ -14,9 +14,10 @@ def requirements(outcomes):
 
 
 def text(facts, outcomes, options):
+    cores = "shared by client, provider and arm" if options.share_cores or facts["cores"] < 2 else "half of them the arm's, half client's and provider's (`large`: shared)"
     lines = [
         f"Martlet {facts['martlet']} ({facts['commit']}) and {facts['nginx']}, {facts['begun']}, {facts['minutes']} minutes.",
-        f"{facts['processor']}, {facts['cores']} cores shared by client, upstream and arm, {facts['memory_gib']} GiB, {facts['kernel']}; loopback. Others used {facts['busy_percent_before']:g} % of the machine before the run.",
+        f"{facts['processor']}, {facts['cores']} cores, {cores}; {facts['memory_gib']} GiB, {facts['kernel']}; loopback. Others used {facts['busy_percent_before']:g} % of the machine before the run.",
         f"Martlet: a key, journal, cost, usage log and metrics on; 1 event loop. nginx: 1 worker, no log. Arms took turns.",
     ]
     for outcome in outcomes.values():

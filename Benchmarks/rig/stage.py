@@ -22,6 +22,7 @@ class Options:
     idle_streams: int
     rest: float
     peers: bool
+    shares_cores: bool
 
     def rounds_of(self, usual):
         return self.rounds if self.rounds is not None else usual
@@ -46,16 +47,17 @@ def say(text):
 class Stage:
     """The arms of one part, started afresh."""
 
-    def __init__(self, options, directory, kinds, upstream_settings):
+    def __init__(self, options, directory, kinds, cores, upstream_settings):
         self.options = options
-        self.upstream = Upstream(directory)
+        self.cores = cores
+        self.upstream = Upstream(directory, cores.rest)
         self.upstream.control(**upstream_settings)
         self.arms = {}
         self.absent = {}
         self.calls = {}
         self.discarded = 0
         for kind in kinds:
-            arm = kind(self.upstream, directory)
+            arm = kind(self.upstream, directory, cores.arm)
             try:
                 arm.start()
                 self.calls[arm.name] = 1 if arm.process else 0
@@ -71,7 +73,7 @@ class Stage:
     def load(self, name, **flags):
         """Starts a load on an arm; `check` its result."""
         arm = self.arms[name]
-        return Load(arm.url, arm.key, **flags)
+        return Load(arm.url, arm.key, cores=self.cores.rest, **flags)
 
     def check(self, name, result, counted=None):
         """Every answer must be right, or the figures say nothing. Peers may fail; their failures are shown."""
@@ -139,9 +141,13 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(options, kinds=(arms.Arm, arms.Nginx, arms.Martlet), **upstream_settings):
+def stage(options, kinds=(arms.Arm, arms.Nginx, arms.Martlet), has_own_cores=True, **upstream_settings):
+    """A stage with these arms.
+
+    `has_own_cores`: the arm gets half of the cores and client and provider the other half, unless `--share-cores` was given.
+    """
     with tempfile.TemporaryDirectory(prefix="martlet-bench-") as place:
-        opened = Stage(options, pathlib.Path(place), kinds, upstream_settings)
+        opened = Stage(options, pathlib.Path(place), kinds, machine.Cores(has_own_cores and not options.shares_cores), upstream_settings)
         try:
             yield opened
         finally:

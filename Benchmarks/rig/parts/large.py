@@ -10,7 +10,8 @@ MEGABYTE = 1_000_000
 
 
 def run(options):
-    with stage(options, (arms.Arm, arms.Nginx, arms.Martlet)) as rig:
+    # Cores are shared: what an arm does off its loop must not be pressed onto the loop's core, which real-time threads do not share.
+    with stage(options, (arms.Arm, arms.Nginx, arms.Martlet), has_own_cores=False) as rig:
 
         def turn(name):
             result = rig.measure(name, connections=4, seconds=max(2, options.seconds / 2), prompt_bytes=MEGABYTE)
