@@ -1,4 +1,5 @@
 import ArgumentParser
+import Assembly
 import Vocabulary
 
 @main
@@ -21,4 +22,10 @@ struct Martlet: AsyncParsableCommand {
             VersionCommand.self,
         ]
     )
+
+    static func main() async {
+        // As the very first thing, before arguments and configuration are read.
+        if CommandLine.arguments.dropFirst().first == ServeCommand.configuration.commandName { EarlySignals.endTheProcess() }
+        await main(nil)
+    }
 }

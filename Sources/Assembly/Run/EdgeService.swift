@@ -8,66 +8,26 @@ import ServiceLifecycle
 import Settings
 import UnixSignals
 
-/// Listens, and drains (ARCHITECTURE §2): first the news that we are leaving, then the listener and idle connections, then the patience with
+/// Serves what comes in at the doors, and drains (ARCHITECTURE §2): first the news that we are leaving, then the listener and idle connections, then the patience with
 /// what still runs. A second signal ends the patience.
 struct EdgeService: Service {
     let parts: GatewayParts
     let settings: Settings
     let logger: Logger
+    let doors: EdgeDoors
 
     /// How long the ends of broken-off streams may take to be written.
     private static let lastWords = Duration.seconds(2)
 
     func run() async throws {
-        let (listeners, addresses) = try await listen()
         parts.health.markStarted()
-        for address in addresses {
+        for address in doors.addresses {
             logger.notice("martlet listens", metadata: ["address": "\(address)", "models.count": "\(settings.models.count)"])
             print("martlet listening on \(address)")
         }
         fflush(nil)
         try await gracefulShutdown()
-        await drain(listeners)
-    }
-
-    /// - Returns: the listeners, and where calls can be sent to.
-    private func listen() async throws -> ([Listener], addresses: [String]) {
-        let server = settings.server
-        let loops = LaneLoops(parts.publicLoops)
-        var listeners: [Listener] = []
-        var addresses: [String] = []
-        if server.listensOnTCP {
-            let options = options(tls: parts.edge.tls, readsProxyProtocol: server.proxyProtocol == .required)
-            listeners.append(try await bind(.tcp(host: server.host, port: server.port), loops, options))
-            let host = server.host.contains(":") ? "[\(server.host)]" : server.host
-            addresses.append("\(server.tls == nil ? "http" : "https")://\(host):\(listeners[0].port)")
-        }
-        if let path = server.unixSocket {
-            listeners.append(try await bind(.unix(path: path, mode: UInt32(server.unixSocketMode)), loops, options(tls: nil)))
-            addresses.append("unix:\(path)")
-        }
-        if let place = server.privateListener {
-            let options = options(tls: place.isTLS ? parts.edge.tls : nil)
-            listeners.append(try await bind(.tcp(host: place.host, port: place.port), LaneLoops(parts.privateLoops), options))
-        }
-        return (listeners, addresses)
-    }
-
-    private func options(tls: ServerTLS?, readsProxyProtocol: Bool = false) -> Listener.Options {
-        Listener.Options(tls: tls, readsProxyProtocol: readsProxyProtocol, counters: parts.edge.counters) { [logger] reason in
-            logger.warning("connections cannot be accepted for now", metadata: ["reason": "\(reason)"])
-        }
-    }
-
-    private func bind(_ place: Listener.Place, _ loops: LaneLoops, _ options: Listener.Options) async throws -> Listener {
-        do throws(ListenError) {
-            return try await Listener.bind(place, group: parts.group, loops: loops, options: options)
-        } catch {
-            switch place {
-            case .tcp(let host, let port): throw GatewayStartError("cannot listen on \(host):\(port): \(error)")
-            case .unix(let path, _): throw GatewayStartError("cannot listen on \(path): \(error)")
-            }
-        }
+        await drain(doors.listeners)
     }
 
     private func drain(_ listeners: [Listener]) async {
