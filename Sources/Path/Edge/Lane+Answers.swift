@@ -8,6 +8,7 @@ internal import Vocabulary
 extension Lane {
     func write(_ bytes: ByteBuffer) {
         guard let context else { return }
+        writtenBytes &+= bytes.readableBytes
         context.write(wrapOutboundOut(bytes), promise: nil)
     }
 

@@ -59,12 +59,16 @@ extension Lane {
     func controlBody(_ ticket: UInt64, _ bytes: ByteBuffer) -> EventLoopFuture<Void> {
         guard let context, (try? requireControl(ticket)) != nil else { return loop.loop.makeFailedFuture(ChannelError.ioOnClosedChannel) }
         guard bytes.readableBytes > 0, head?.method != .HEAD else { return loop.loop.makeSucceededVoidFuture() }
-        if !controlIsChunked { return context.writeAndFlush(wrapOutboundOut(bytes)) }
+        if !controlIsChunked {
+            writtenBytes &+= bytes.readableBytes
+            return context.writeAndFlush(wrapOutboundOut(bytes))
+        }
         var chunk = ByteBufferAllocator().buffer(capacity: bytes.readableBytes + 12)
         chunk.writeHexadecimal(bytes.readableBytes)
         chunk.writeStaticString("\r\n")
         chunk.writeImmutableBuffer(bytes)
         chunk.writeStaticString("\r\n")
+        writtenBytes &+= chunk.readableBytes
         return context.writeAndFlush(wrapOutboundOut(chunk))
     }
 

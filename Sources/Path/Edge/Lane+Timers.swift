@@ -69,18 +69,23 @@ extension Lane {
     private func endsSlowReader(_ now: NIODeadline) -> Bool {
         guard var watch = writeWatch else { return false }
         // A look costs system calls, so not at every tick.
-        guard now - watch.lookedAt >= min(.seconds(1), loop.options.writeStall) else { return false }
-        let verdict = watch.look(left: unsentBytes, at: now, stall: loop.options.writeStall, leastRate: loop.options.writeRateMin)
+        guard now - watch.lookedAt >= min(.seconds(1), .nanoseconds(loop.options.writeStall.nanoseconds / 4)) else { return false }
+        let verdict = watch.look(taken: takenBytes, at: now, stall: loop.options.writeStall, leastRate: loop.options.writeRateMin)
         writeWatch = watch
         switch verdict {
         case .fine: return false
         case .stalled: loop.counters.count(.writeStall)
         case .slow: loop.counters.count(.writeRate)
         }
+        // First, since the call closes the connection when it hears of this.
+        context?.channel.closesByReset()
         call?.clientStalled()
-        reset()
+        context?.close(promise: nil)
         return true
     }
+
+    /// What the client has taken of all that was ever written, but for a constant and for what encryption adds.
+    var takenBytes: Int { writtenBytes - unsentBytes }
 
     /// What has been written and not been taken by the client: what waits here, and what waits in the kernel.
     ///

@@ -80,6 +80,8 @@ final class Lane: ChannelDuplexHandler {
     var windowBytes = 0
     /// Set while more waits to be written than a client should leave waiting.
     var writeWatch: WriteWatch?
+    /// All that was ever written, in bytes.
+    var writtenBytes = 0
     /// What was unsent when the connection was found idle.
     var idleUnsentBytes: Int?
     var droppedBytes = 0
@@ -153,7 +155,7 @@ final class Lane: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
-        writeWatch = isWritable ? nil : WriteWatch(at: .now(), left: unsentBytes)
+        writeWatch = isWritable ? nil : WriteWatch(at: .now(), taken: takenBytes)
         if isWritable, call == nil { releaseAnswer() }
         call?.clientWritability(isWritable)
         context.fireChannelWritabilityChanged()

@@ -58,9 +58,8 @@ package final class Listener: Sendable {
             .serverChannelOption(.backlog, value: backlog)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let errors = AcceptErrorHandler(counters: options.counters, report: options.onAcceptError)
-                    try channel.pipeline.syncOperations.addHandlers(
-                        errors, AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { _ in Listener.acceptPause })
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPauseHandler(counters: options.counters, report: options.onAcceptError))
                 }
             }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
@@ -118,8 +117,6 @@ package final class Listener: Sendable {
     }
 
     private static let backlog: CInt = 1024
-    /// How long no connection is accepted after one could not be, so that a lack of files does not become a busy loop.
-    private static let acceptPause = TimeAmount.milliseconds(500)
 
     /// Accepts no more; what has been accepted goes on.
     package func close() async {
@@ -134,13 +131,20 @@ package struct ListenError: Error, CustomStringConvertible {
     package var description: String { reason }
 }
 
-/// Counts the connections that cannot be accepted, and tells of them now and then.
-private final class AcceptErrorHandler: ChannelInboundHandler {
+/// Pauses a listener that cannot accept, for lack of files mostly, counts that and tells of it now and then.
+///
+/// The connection that could not be accepted is still there, so the loop would be woken for it again and again. NIO's own handler for this
+/// holds back the next read only, not the one that has failed, and that one is repeated.
+private final class AcceptPauseHandler: ChannelInboundHandler {
     typealias InboundIn = Channel
 
     private let counters: EdgeCounters
     private let report: @Sendable (String) -> Void
     private var reportedAt: NIODeadline?
+    private var isPaused = false
+
+    private static let pause = TimeAmount.milliseconds(500)
+    private static let reportInterval = TimeAmount.seconds(10)
 
     init(counters: EdgeCounters, report: @escaping @Sendable (String) -> Void) {
         self.counters = counters
@@ -148,15 +152,25 @@ private final class AcceptErrorHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let error = error as? IOError {
-            counters.countAcceptError()
-            let now = NIODeadline.now()
-            if reportedAt.map({ now - $0 > .seconds(10) }) ?? true {
-                reportedAt = now
-                report(String(cString: strerror(error.errnoCode)))
-            }
+        guard let error = error as? IOError else { return context.fireErrorCaught(error) }
+        counters.countAcceptError()
+        let now = NIODeadline.now()
+        if reportedAt.map({ now - $0 > AcceptPauseHandler.reportInterval }) ?? true {
+            reportedAt = now
+            report(String(cString: strerror(error.errnoCode)))
         }
-        context.fireErrorCaught(error)
+        guard !isPaused else { return }
+        isPaused = true
+        accepts(false, context)
+        context.eventLoop.assumeIsolated().scheduleTask(in: AcceptPauseHandler.pause) {
+            self.isPaused = false
+            self.accepts(true, context)
+        }
+    }
+
+    private func accepts(_ isOn: Bool, _ context: ChannelHandlerContext) {
+        // Fails on a listener that has been closed, which accepts nothing in any case.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: isOn)
     }
 }
 

@@ -16,33 +16,33 @@ package struct WriteWatch {
     private(set) var lookedAt: NIODeadline
     private var takenAt: NIODeadline
     private var windowBegan: NIODeadline
-    private var windowBytes = 0
-    private var left = 0
+    private var windowTaken: Int
+    private var taken: Int
 
-    /// - Parameter left: what waits already, in bytes.
-    package init(at now: NIODeadline, left: Int) {
+    /// - Parameter taken: what has been taken until now, in bytes, counted from anywhere.
+    package init(at now: NIODeadline, taken: Int) {
         lookedAt = now
         takenAt = now
         windowBegan = now
-        self.left = left
+        windowTaken = taken
+        self.taken = taken
     }
 
     /// - Parameters:
-    ///   - left: what waits now, here and in the kernel, in bytes.
+    ///   - total: what has been taken until now, in bytes, counted from where ``init(at:taken:)`` counted.
     ///   - stall: how long nothing may be taken, and the length of a window.
     ///   - leastRate: in bytes a second; 0 for none.
-    package mutating func look(left now: Int, at time: NIODeadline, stall: TimeAmount, leastRate: Int) -> Verdict {
+    package mutating func look(taken total: Int, at time: NIODeadline, stall: TimeAmount, leastRate: Int) -> Verdict {
         lookedAt = time
-        if now < left {
-            windowBytes += left - now
+        if total > taken {
+            taken = total
             takenAt = time
         }
-        left = now
         if time - takenAt > stall { return .stalled }
         guard time - windowBegan > stall else { return .fine }
-        let isSlow = windowBytes < bytes(at: leastRate, for: stall)
+        let isSlow = taken - windowTaken < bytes(at: leastRate, for: stall)
         windowBegan = time
-        windowBytes = 0
+        windowTaken = taken
         return isSlow ? .slow : .fine
     }
 }
