@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import http.client
 import json
 import math
@@ -905,3 +906,69 @@ def test_kept_calls_tell_what_came_and_how_it_ended(start):
         ask(client)
     kept = simulator.calls()
     assert len(kept["calls"]) == 8 and kept["calls"][-1]["number"] == 16 and kept["forgotten"] > 0
+
+
+def test_the_first_rule_that_means_a_call_decides(scripted):
+    simulator, client = scripted("""
+rules:
+  - { name: by-key, match: { key: "sk-1*" }, then: { tokens: 1 } }
+  - { name: by-header, match: { headers: { X-Tenant: "ac*" } }, then: { tokens: 1 } }
+  - { name: streams, match: { stream: true, path: "/v1/chat/*" }, then: { tokens: 1 } }
+  - { name: third, match: { model: "gpt-*", calls: [3, 5-6] }, then: { tokens: 1 } }
+  - { name: even, match: { model: "gpt-*", every: 2 }, then: { tokens: 1 } }
+  - { name: later, match: { after: 1h }, then: { tokens: 1 } }
+  - { name: rest, match: { until: 1h }, then: { tokens: 1 } }
+""", "--record")
+
+    def rules():
+        return [call["rule"] for call in simulator.calls()["calls"]]
+
+    ask(client.with_options(api_key="sk-12"))
+    ask(client, extra_headers={"x-tenant": "acme"})
+    list(ask(client, stream=True))
+    client.completions.create(model="other", prompt="x")
+    # `even` counts only what the rules before it left.
+    for _ in range(8):
+        ask(client)
+    assert rules()[:4] == ["by-key", "by-header", "streams", "rest"]
+    assert rules()[4:] == ["rest", "even", "third", "rest", "third", "third", "even", "rest"]
+    http_request(simulator.port, "POST", "/sim/reset", body=b"")
+    for _ in range(3):
+        ask(client)
+    assert rules() == ["rest", "even", "third"], "a reset begins the script anew"
+
+
+def test_a_probability_draws_the_same_calls_for_the_same_seed(scripted):
+    def fates(seed):
+        simulator, _ = scripted(f"{{ seed: {seed}, rules: [{{ match: {{ probability: 0.3 }}, then: {{ error: 503 }} }}] }}")
+        return [raw_post(simulator, "/v1/chat/completions", {"model": MODEL, "messages": HELLO}).status for _ in range(60)]
+
+    first = fates(1)
+    assert first == fates(1) != fates(2) and 5 < first.count(503) < 35
+
+
+def test_a_gzip_that_nobody_asked_for_is_a_real_one(provider):
+    answer = raw_post(provider, "/v1/chat/completions", {"model": MODEL, "messages": HELLO}, x_sim_fault="gzip")
+    assert answer.headers["content-encoding"] == "gzip" and json.loads(gzip.decompress(answer.body))["choices"]
+
+
+def test_the_frame_of_an_answer_can_be_spoiled_alone(provider):
+    """Only what the name says changes."""
+    body = json.dumps({"model": MODEL, "messages": HELLO})
+
+    def sent(fault):
+        with socket.create_connection(("127.0.0.1", provider.port)) as connection, connection.makefile("rb") as received:
+            connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer k\r\nx-sim-fault: {fault}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+            head, _, rest = received.read().partition(b"\r\n\r\n" if fault != "bare-line-feeds" else b"\n\n")
+        return head, rest
+
+    head, rest = sent("one-write")
+    length = len(rest)
+    assert f"content-length: {length}".encode() in head and json.loads(rest)["choices"]
+    assert sent("two-lengths")[0].count(b"content-length: ") == 2
+    assert f"content-length: {length + 100}".encode() in sent("length-long")[0]
+    assert b"\r" not in sent("bare-line-feeds")[0]
+    assert sent("trailers")[1].endswith(b"0\r\nx-checksum: 0123456789abcdef\r\nx-late: yes\r\n\r\n")
+    assert b";name=value;flag\r\n" in sent("chunk-extensions")[1]
+    assert sent("no-content")[0].startswith(b"HTTP/1.1 204 ") and sent("no-content")[1] == b""
+    assert sent("interim")[0] == b"HTTP/1.1 100 Continue" and b"\r\n\r\nHTTP/1.1 200 OK\r\n" in sent("interim")[1]

@@ -1,7 +1,6 @@
 import NIOCore
+import Simulator
 import Testing
-
-@testable import Simulator
 
 @Suite struct LimitTests {
     @Test(

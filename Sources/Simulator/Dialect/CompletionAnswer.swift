@@ -11,6 +11,8 @@ struct CompletionAnswer: Sendable {
     /// Each with the prompt to put before it, when the caller wants an echo.
     var choices: [(choice: AnswerChoice, echo: String)]
     var logprobs: Int?
+    /// The tokens of all prompts.
+    var promptTokens: Int
     var usage: UsageCounts?
     var includesUsage: Bool
 
@@ -24,6 +26,7 @@ struct CompletionAnswer: Sendable {
         streams = try fields.boolean("stream") ?? false
         includesUsage = try ChatRequest.includesUsage(fields, streams: streams) && !controls.omitsUsage
         let prompts = try TextInput.read("prompt", fields)
+        promptTokens = prompts.reduce(0) { $0 + $1.tokens }
         let maximum = try fields.integer("max_tokens", in: 0...Int(Int32.max)) ?? Self.usualMaximumTokens
         let count = try fields.integer("n", in: 1...128) ?? 1
         logprobs = try fields.integer("logprobs", in: 0...5)
@@ -48,7 +51,7 @@ struct CompletionAnswer: Sendable {
             }
         }
         if !controls.omitsUsage {
-            usage = UsageCounts(prompt: prompts.reduce(0) { $0 + $1.tokens }, completion: tokens, reasoning: 0, controls: controls)
+            usage = UsageCounts(prompt: promptTokens, completion: tokens, reasoning: 0, controls: controls)
         }
     }
 

@@ -2,7 +2,8 @@ import NIOCore
 
 /// Embeddings: the request checked and the answer written.
 enum EmbeddingAnswer {
-    static func body(_ bytes: UnsafeRawBufferPointer, _ controls: RequestControls) throws(APIError) -> ByteBuffer {
+    /// - Returns: the body, and the tokens of all inputs.
+    static func body(_ bytes: UnsafeRawBufferPointer, _ controls: RequestControls) throws(APIError) -> (body: ByteBuffer, tokens: Int) {
         let fields = try JSONFields(bytes)
         let model = try ChatRequest.model(fields)
         let inputs = try TextInput.read("input", fields)
@@ -43,7 +44,7 @@ enum EmbeddingAnswer {
             buffer.writeStaticString("}")
         }
         buffer.writeStaticString("}")
-        return buffer
+        return (buffer, controls.promptTokens ?? tokens)
     }
 
     private static func dimensions(_ fields: JSONFields, _ model: String) throws(APIError) -> Int {

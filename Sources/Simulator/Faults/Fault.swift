@@ -6,12 +6,13 @@ package struct Fault: Sendable, Equatable {
     package var number: Int
 
     /// Why a text names no fault, in words for a person.
-    struct Mistake: Error, Equatable {
-        var reason: String
+    package struct Mistake: Error, Equatable {
+        /// What is wrong and, where it helps, what would be right.
+        package var reason: String
     }
 
     /// Reads `name` or `name=number`.
-    init(_ text: some StringProtocol) throws(Mistake) {
+    package init(_ text: some StringProtocol) throws(Mistake) {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let name = String(parts.first ?? "")
         guard let kind = FaultKind(rawValue: name) else {
@@ -32,7 +33,7 @@ package struct Fault: Sendable, Equatable {
     }
 
     /// Reads one or several, with commas between them.
-    static func list(_ text: String) throws(Mistake) -> [Fault] {
+    package static func list(_ text: String) throws(Mistake) -> [Fault] {
         var faults: [Fault] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let trimmed = part.drop { $0 == " " }
@@ -42,5 +43,5 @@ package struct Fault: Sendable, Equatable {
     }
 
     /// The text that `init` reads.
-    var text: String { kind.argument == nil ? kind.rawValue : "\(kind.rawValue)=\(number)" }
+    package var text: String { kind.argument == nil ? kind.rawValue : "\(kind.rawValue)=\(number)" }
 }

@@ -1,5 +1,5 @@
 /// Whether a text is what a pattern with `*` (any bytes) and `?` (one byte) says. Takes time in proportion to both lengths multiplied.
-func glob(_ pattern: String, _ text: String) -> Bool {
+package func glob(_ pattern: String, _ text: String) -> Bool {
     let pattern = Array(pattern.utf8)
     let text = Array(text.utf8)
     var (p, t) = (0, 0)

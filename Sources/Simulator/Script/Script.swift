@@ -2,7 +2,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 
 /// Rules for calls, in order: the first one that means a call decides what becomes of it.
-final class Script: Sendable {
+package final class Script: Sendable {
     private struct Counts {
         /// Calls that each rule concerned, and those that it meant.
         var concerned: [Int]
@@ -21,8 +21,9 @@ final class Script: Sendable {
 
     /// Reads a script.
     ///
+    /// - Parameter file: the name that mistakes are told with.
     /// - Throws: every mistake with its line.
-    init(_ source: String, file: String) throws(ScriptError) {
+    package init(_ source: String, file: String) throws(ScriptError) {
         let report = ScriptSection.Report()
         let section = ScriptSection(try ScriptNode.read(source, file: file), path: "", keys: ["seed", "rules"], report: report)
         seed = UInt64(bitPattern: Int64(section.integer("seed", in: Int.min...Int.max) ?? 0))

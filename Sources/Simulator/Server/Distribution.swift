@@ -8,11 +8,15 @@
 
 /// How long something takes: a number of milliseconds, or one drawn anew each time.
 package enum Distribution: Sendable, Equatable {
+    /// Always that many.
     case fixed(Double)
+    /// Every number between the two is as likely as any other.
     case uniform(Double, Double)
+    /// A bell around the mean; what falls below zero is zero.
     case normal(mean: Double, deviation: Double)
     /// Most answers near the median, some far above it: what models are like.
     case lognormal(median: Double, sigma: Double)
+    /// Without memory: many short ones, few long ones.
     case exponential(mean: Double)
 
     /// What a text has to look like.
@@ -56,7 +60,7 @@ package enum Distribution: Sendable, Equatable {
     }
 
     /// The duration of so many of them, one after the other.
-    func nanoseconds(of count: Int, _ random: inout SeededRandom) -> Int64 {
+    package func nanoseconds(of count: Int, _ random: inout SeededRandom) -> Int64 {
         if case .fixed(let number) = self { return Int64(number * 1_000_000) * Int64(count) }
         return (0..<count).reduce(0) { sum, _ in sum + nanoseconds(&random) }
     }

@@ -1,23 +1,28 @@
 import NIOConcurrencyHelpers
-import NIOCore
+package import NIOCore
 
 /// Limits of requests and tokens a minute, for each key on its own, filled again evenly, as OpenAI's are.
-final class RateLimiter: Sendable {
+package final class RateLimiter: Sendable {
     /// What the `x-ratelimit-…` headers of one answer say.
-    struct State: Sendable {
-        var requests: Window?
-        var tokens: Window?
+    package struct State: Sendable {
+        /// The limit of requests, if there is one.
+        package var requests: Window?
+        /// The limit of tokens, if there is one.
+        package var tokens: Window?
         /// The limit that said no, if one did: `requests` or `tokens`.
-        var exceeded: String?
-        var retryNanoseconds: Int64 = 0
+        package var exceeded: String?
+        /// How long to wait until there is room again.
+        package var retryNanoseconds: Int64 = 0
     }
 
     /// One limit as a client sees it.
-    struct Window: Sendable {
-        var limit: Int
-        var remaining: Int
+    package struct Window: Sendable {
+        /// A minute's worth.
+        package var limit: Int
+        /// What is left of it.
+        package var remaining: Int
         /// Until all of it is there again.
-        var resetNanoseconds: Int64
+        package var resetNanoseconds: Int64
     }
 
     private struct Bucket {
@@ -37,7 +42,8 @@ final class RateLimiter: Sendable {
     private let tokensPerMinute: Int?
     private let buckets = NIOLockedValueBox(Buckets())
 
-    init(requestsPerMinute: Int?, tokensPerMinute: Int?) {
+    /// `nil` is no limit.
+    package init(requestsPerMinute: Int?, tokensPerMinute: Int?) {
         self.requestsPerMinute = requestsPerMinute
         self.tokensPerMinute = tokensPerMinute
     }
@@ -47,7 +53,7 @@ final class RateLimiter: Sendable {
     /// Counts one call, if both limits have room for it.
     ///
     /// - Parameter tokens: prompt and completion together.
-    func take(_ key: String, tokens: Int, now: NIODeadline = .now()) -> State {
+    package func take(_ key: String, tokens: Int, now: NIODeadline = .now()) -> State {
         buckets.withLockedValue { buckets in
             if buckets.requests.count > Self.maximumKeys || buckets.tokens.count > Self.maximumKeys { buckets = Buckets() }
             var state = State()
@@ -88,7 +94,7 @@ final class RateLimiter: Sendable {
 }
 
 /// A duration as Go writes it, which is what OpenAI's headers have: `6m0s`, `1.5s`, `120ms`, `0s`.
-func goDuration(nanoseconds: Int64) -> String {
+package func goDuration(nanoseconds: Int64) -> String {
     let milliseconds = (nanoseconds + 999_999) / 1_000_000
     guard milliseconds >= 1000 else { return milliseconds == 0 ? "0s" : "\(milliseconds)ms" }
     let hours = milliseconds / 3_600_000

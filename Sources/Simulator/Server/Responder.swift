@@ -216,16 +216,19 @@ final class Responder: Sendable {
             let chat = ChatAnswer(request, controls, id: uniqueID())
             var answer = controls.streams(request.streams) ? Answer(.stream(ChatFrames(chat))) : Answer(.whole(chat.body()))
             answer.tokens = chat.tokens
-            answer.promptTokens = request.prompt.tokens
+            answer.promptTokens = controls.promptTokens ?? request.prompt.tokens
             return try Self.checked(answer, controls)
         case .completions:
             let completion = try Self.reading(body) { bytes throws(APIError) in try CompletionAnswer(bytes, controls, id: uniqueID()) }
             var answer = controls.streams(completion.streams) ? Answer(.stream(CompletionFrames(completion))) : Answer(.whole(completion.body()))
             answer.tokens = completion.tokens
-            answer.promptTokens = completion.usage?.prompt ?? 0
+            answer.promptTokens = controls.promptTokens ?? completion.promptTokens
             return try Self.checked(answer, controls)
         case .embeddings:
-            return Answer(.whole(try Self.reading(body) { bytes throws(APIError) in try EmbeddingAnswer.body(bytes, controls) }))
+            let embedding = try Self.reading(body) { bytes throws(APIError) in try EmbeddingAnswer.body(bytes, controls) }
+            var answer = Answer(.whole(embedding.body))
+            answer.promptTokens = embedding.tokens
+            return answer
         case .models:
             return Answer(.whole(ModelList.list()))
         case .model(let id):
