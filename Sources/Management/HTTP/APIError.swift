@@ -1,7 +1,5 @@
 import Contracts
 import HTTPTypes
-import Hummingbird
-import NIOCore
 import Vocabulary
 
 /// An error as a client of the management API sees it, in OpenAI's shape.
@@ -57,21 +55,5 @@ struct APIError: Error, Sendable {
         case .corrupt:
             self.init(.internalFault)
         }
-    }
-
-    var response: Response {
-        var json = JSONWriter()
-        json.object { json in
-            json.name("error")
-            json.object { json in
-                json.member("message", message)
-                json.member("type", type)
-                json.member("param", parameter)
-                json.member("code", code)
-            }
-        }
-        var response = Response.json(json, status: HTTPResponse.Status(code: status))
-        for (name, value) in headers { response.headers[name] = value }
-        return response
     }
 }

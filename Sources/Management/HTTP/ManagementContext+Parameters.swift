@@ -11,3 +11,9 @@ extension ManagementContext {
         return decoded
     }
 }
+
+extension QueryParameters {
+    init(_ request: Request, known: [String]) throws {
+        try self.init(request.uri.query ?? "", known: known)
+    }
+}

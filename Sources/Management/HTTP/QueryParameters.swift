@@ -1,15 +1,16 @@
 import Foundation
-import Hummingbird
 import Vocabulary
 
 /// The query of a request, decoded; every name is there once.
 struct QueryParameters {
     private let values: [String: String]
 
-    /// - Parameter known: the names that the route reads; any other is an error.
-    init(_ request: Request, known: [String]) throws {
+    /// - Parameters:
+    ///   - query: what stands behind the `?`.
+    ///   - known: the names that the route reads; any other is an error.
+    init(_ query: String, known: [String]) throws {
         var values: [String: String] = [:]
-        for pair in (request.uri.query ?? "").split(separator: "&") {
+        for pair in query.split(separator: "&") {
             let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard let name = String(halves[0]).removingPercentEncoding,
                 let value = halves.count == 2 ? String(halves[1]).removingPercentEncoding : ""

@@ -17,3 +17,22 @@ extension Response {
         return .json(json, status: status)
     }
 }
+
+extension APIError {
+    /// The error as it goes over the wire.
+    var response: Response {
+        var json = JSONWriter()
+        json.object { json in
+            json.name("error")
+            json.object { json in
+                json.member("message", message)
+                json.member("type", type)
+                json.member("param", parameter)
+                json.member("code", code)
+            }
+        }
+        var response = Response.json(json, status: HTTPResponse.Status(code: status))
+        for (name, value) in headers { response.headers[name] = value }
+        return response
+    }
+}
