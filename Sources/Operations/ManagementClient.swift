@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Foundation
 package import NIOCore
 import NIOHTTP1
+import NIOSSL
 package import Settings
 
 /// Talks to the management API of a gateway; only the command line uses it.
@@ -11,11 +12,17 @@ package struct ManagementClient: Sendable {
 
     /// One for the life of the process, which is one command.
     ///
+    /// Besides the system's authorities it trusts those in the file that `MARTLET_CA_FILE` names, for gateways with a certificate of one's own.
     /// It tries a connection once (a person waits for the answer) and follows no redirect (the key is for one gateway).
     private static let http: HTTPClient = {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.redirectConfiguration = .disallow
+        if let file = ProcessInfo.processInfo.environment["MARTLET_CA_FILE"], !file.isEmpty {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.additionalTrustRoots = [.file(file)]
+            configuration.tlsConfiguration = tls
+        }
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 

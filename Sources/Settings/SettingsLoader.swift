@@ -5,7 +5,9 @@ extension Settings {
     package static let standardFile = "martlet.yaml"
 
     /// Variables that begin with `MARTLET_` and belong to other things than the settings.
-    private static let reservedVariables: Set<String> = ["MARTLET_ADMIN_KEY", "MARTLET_API_KEY", "MARTLET_BINARY", "MARTLET_CONFIG", "MARTLET_URL"]
+    private static let reservedVariables: Set<String> = [
+        "MARTLET_ADMIN_KEY", "MARTLET_API_KEY", "MARTLET_BINARY", "MARTLET_CA_FILE", "MARTLET_CONFIG", "MARTLET_URL",
+    ]
 
     /// Reads the configuration: the file, then variables over it, then flags over both.
     ///
@@ -23,6 +25,15 @@ extension Settings {
         let (settings, problems) = try read(file: file, environment: environment, overrides: overrides, directory: directory)
         guard problems.isEmpty else { throw SettingsError(problems: problems) }
         return settings
+    }
+
+    /// The same with everything that could be read beside the mistakes; a mistaken value has its default.
+    ///
+    /// - Throws: what keeps the file from being read at all.
+    package static func loadAll(
+        file: String? = nil, environment: [String: String], overrides: [(path: String, value: String)] = []
+    ) throws(SettingsError) -> (settings: Settings, problems: [SettingsError.Problem]) {
+        try read(file: file, environment: environment, overrides: overrides, directory: ".")
     }
 
     /// The same for the text of a file.

@@ -43,7 +43,7 @@ struct ConnectionOptions: ParsableArguments {
             return try named(url)
         }
         guard let address = try Settings.address(file: config, environment: environment) else {
-            throw CommandFailure(.usage, "martlet: the configuration lets the gateway take any free port; name it with --url or MARTLET_URL")
+            throw CommandFailure(.usage, "martlet: the configuration names no port of the gateway; name the gateway with --url or MARTLET_URL")
         }
         return address
     }

@@ -315,6 +315,14 @@ def test_the_private_listener_can_speak_tls_too(make_secure, pair, authority):
     assert gateway.request("GET", "/health/ready").status == 200
 
 
+def test_the_command_line_reaches_it_with_the_authority_it_is_given(secure, authority):
+    variables = {"MARTLET_ADMIN_KEY": secure.admin_key, "MARTLET_URL": f"https://localhost:{secure.port}"}
+    refused = run_cli("keys", "list", environment=variables)
+    assert refused.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    answer = run_cli("keys", "list", environment={**variables, "MARTLET_CA_FILE": str(authority.file)})
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_many_handshakes_at_once_all_succeed(secure):
     failures = []
 
