@@ -49,10 +49,10 @@ bench-instructions: ## Instructions of whole calls through the binary against th
 	@exec Scripts/bench-instructions $(if $(UPDATE),--update) $(if $(FUNCTIONS),--functions $(FUNCTIONS))
 
 format: ## Format the Swift sources
-	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Package.swift
+	@$(SWIFT) format format --in-place --parallel --recursive Sources Tests Benchmarks Package.swift
 
 lint: ## Check format, shell scripts and the boundaries between targets
 	@exec Scripts/lint
 
 clean: ## Remove what was built and what `make run` and `make test` made (not ./data)
-	@rm -rf .build .venv .run .pytest_cache
+	@rm -rf .build .venv .bench-venvs .run .pytest_cache

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "Benchmarks"))
 
 from rig.figures import Requirement, median_interval  # noqa: E402
 from rig.native import Load, Upstream, build  # noqa: E402
+from rig.valgrind import Thresholds  # noqa: E402
 
 
 def frame(stream, number):
@@ -201,3 +202,10 @@ def test_a_figure_fails_only_when_its_whole_interval_is_beyond_the_limit():
     assert verdict([0.0], "<=", 0) == "pass" and verdict([0.0], "<", 0) == "FAIL"
     assert median_interval([1, 2, 3, 4, 5, 6, 7])[:2] == (1, 7)
     assert median_interval(list(range(10)))[:2] == (1, 8)
+
+
+def test_a_count_of_instructions_fails_beyond_its_tolerance_and_without_a_threshold():
+    thresholds = Thresholds("nothing")
+    thresholds.known = {"scan": {"instructions": 1000, "tolerance_percent": 3}}
+    assert [thresholds.judge("scan", count)[2] for count in (1000, 1030, 1031, 969)] == ["pass", "pass", "FAIL", "better: update"]
+    assert thresholds.judge("another", 1)[2] == "NO THRESHOLD"
