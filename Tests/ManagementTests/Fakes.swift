@@ -185,3 +185,10 @@ final class AnswerRecorder: ControlResponseWriter {
 
     func end() async throws { kept.withLockedValue { $0.ends += 1 } }
 }
+
+/// A configuration that stays what it is: a reload is taken and changes nothing.
+struct FixedConfiguration: ConfigurationControlling {
+    var configuration: ConfigurationState { ConfigurationState(generation: 1, loadedAt: Fixture.now, trigger: .start, file: nil, settingsJSON: "{}") }
+
+    func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState { configuration }
+}

@@ -36,7 +36,8 @@ struct Fixture {
             ], providers: [provider])
         plane = ManagementPlane(
             keys: keys, credentials: keys, usage: usage, shipping: usage, health: health, metrics: health,
-            snapshots: SnapshotSource(snapshot), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, version: "1.2.3",
+            snapshots: SnapshotSource(snapshot), configuration: FixedConfiguration(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, version: "1.2.3",
             isPrivate: isPrivate, now: { Fixture.now })
     }
 
