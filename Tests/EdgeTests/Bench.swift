@@ -24,11 +24,11 @@ struct Bench: Sendable {
     /// Runs a test against an edge of its own and checks at its end that nothing was left behind.
     static func run(
         _ options: EdgeOptions = EdgeOptions(), budget: Int = 1 << 20, answerBudget: Int = 64 << 20, timeouts: ProviderTimeouts? = nil,
-        place: Listener.Place = .tcp(host: "127.0.0.1", port: 0), gate: ConnectionGate? = nil, tls: ServerTLS? = nil,
-        readsProxyProtocol: Bool = false, script: (@Sendable (Int, FakeAttempt) -> Void)? = nil, _ test: @Sendable (Bench) async throws -> Void
+        gate: ConnectionGate? = nil, readsProxyProtocol: Bool = false, script: (@Sendable (Int, FakeAttempt) -> Void)? = nil,
+        _ test: @Sendable (Bench) async throws -> Void
     ) async throws {
         let bench = try await Bench(
-            options, budget: budget, answerBudget: answerBudget, timeouts: timeouts, place: place, gate: gate, tls: tls,
+            options, budget: budget, answerBudget: answerBudget, timeouts: timeouts, gate: gate,
             readsProxyProtocol: readsProxyProtocol, script: script)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await bench.dispatcher.run() }
@@ -47,8 +47,8 @@ struct Bench: Sendable {
     }
 
     private init(
-        _ options: EdgeOptions, budget: Int, answerBudget: Int, timeouts: ProviderTimeouts?, place: Listener.Place, gate: ConnectionGate?,
-        tls: ServerTLS?, readsProxyProtocol: Bool, script: (@Sendable (Int, FakeAttempt) -> Void)?
+        _ options: EdgeOptions, budget: Int, answerBudget: Int, timeouts: ProviderTimeouts?, gate: ConnectionGate?,
+        readsProxyProtocol: Bool, script: (@Sendable (Int, FakeAttempt) -> Void)?
     ) async throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
@@ -67,8 +67,8 @@ struct Bench: Sendable {
             return (NIOLoopBound(laneLoop, eventLoop: loop), NIOLoopBound(caller, eventLoop: loop))
         }.get()
         listener = try await Listener.bind(
-            place, group: group, loops: LaneLoops([laneLoop]),
-            options: Listener.Options(tls: tls, readsProxyProtocol: readsProxyProtocol, counters: counters))
+            .tcp(host: "127.0.0.1", port: 0), group: group, loops: LaneLoops([laneLoop]),
+            options: Listener.Options(readsProxyProtocol: readsProxyProtocol, counters: counters))
     }
 
     /// One model at two providers, and one at a single one.

@@ -63,7 +63,7 @@ extension Lane {
         case .success(let principal):
             call.begin(principal)
             // The answer before this one may have left the client with more than it can take at once.
-            if writeWatch != nil { call.clientWritability(false) }
+            if unwritableSince != nil { call.clientWritability(false) }
             reserveBody(facts)
             if facts.expect != nil { sendContinue() }
         }

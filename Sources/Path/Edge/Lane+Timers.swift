@@ -67,7 +67,11 @@ extension Lane {
 
     /// Ends the connection of a client that takes nothing of its answer, or next to nothing. One that takes little is only slow.
     private func endsSlowReader(_ now: NIODeadline) -> Bool {
-        guard var watch = writeWatch else { return false }
+        guard let unwritableSince else { return false }
+        guard var watch = writeWatch else {
+            writeWatch = WriteWatch(at: unwritableSince, taken: takenBytes)
+            return false
+        }
         // A look costs system calls, so not at every tick.
         guard now - watch.lookedAt >= min(.seconds(1), .nanoseconds(loop.options.writeStall.nanoseconds / 4)) else { return false }
         let verdict = watch.look(taken: takenBytes, at: now, stall: loop.options.writeStall, leastRate: loop.options.writeRateMin)

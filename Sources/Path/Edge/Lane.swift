@@ -79,6 +79,8 @@ final class Lane: ChannelDuplexHandler {
     var windowBegan = NIODeadline.now()
     var windowBytes = 0
     /// Set while more waits to be written than a client should leave waiting.
+    var unwritableSince: NIODeadline?
+    /// Set a moment later: most of what is unwritable is written at once, and asking the kernel costs.
     var writeWatch: WriteWatch?
     /// All that was ever written, in bytes.
     var writtenBytes = 0
@@ -155,7 +157,8 @@ final class Lane: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
-        writeWatch = isWritable ? nil : WriteWatch(at: .now(), taken: takenBytes)
+        unwritableSince = isWritable ? nil : .now()
+        writeWatch = nil
         if isWritable, call == nil { releaseAnswer() }
         call?.clientWritability(isWritable)
         context.fireChannelWritabilityChanged()
@@ -244,7 +247,7 @@ final class Lane: ChannelDuplexHandler {
     func answered() {
         call = nil
         releaseBody()
-        if writeWatch == nil { releaseAnswer() }
+        if unwritableSince == nil { releaseAnswer() }
         let bodyIsOpen: Bool
         switch phase {
         case .callBody, .controlBody, .idle: bodyIsOpen = true
