@@ -257,7 +257,7 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
         case 'r': case 'u': case 'e': case 'a': case 'l': case 's': break;
         default:
             // Before the object stands at most a byte order mark; what follows it is nobody's.
-            if (answer->depth > 0) answer->is_malformed = 1;
+            if (answer->depth > 0 || (!answer->is_object && byte != 0xEF && byte != 0xBB && byte != 0xBF)) answer->is_malformed = 1;
             break;
         }
     }
