@@ -37,8 +37,11 @@ struct NetworkReader {
     }
 
     /// The proxy of a provider: its own, else the default one unless an exception names the provider's host.
-    func proxy(of section: SectionReader, at url: BaseURL, default network: Settings.Network) -> ProxyURL? {
+    ///
+    /// - Parameter url: `nil` when it is mistaken; a mistake here is found all the same.
+    func proxy(of section: SectionReader, at url: BaseURL?, default network: Settings.Network) -> ProxyURL? {
         let own = proxy(section, "proxy")
+        guard let url else { return nil }
         switch own ?? network.proxy {
         case .off: return nil
         case .url(let proxy):

@@ -72,7 +72,7 @@ struct ProviderReader {
         provider.kind = section.choice("kind", provider.kind)
         provider.apiKey = section.secret("api_key")
         provider.headers = headers(section, hasKey: provider.apiKey != nil)
-        if let baseURL { provider.proxy = NetworkReader(report: report).proxy(of: section, at: baseURL, default: network) }
+        provider.proxy = NetworkReader(report: report).proxy(of: section, at: baseURL, default: network)
         readTLS(section, isTLS: baseURL?.isTLS, &provider)
         let timeouts = section.section("timeouts", keys: ["connect", "first_byte", "idle"])
         provider.connectTimeout = timeouts.duration("connect", provider.connectTimeout, in: limit)

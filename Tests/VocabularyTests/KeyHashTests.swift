@@ -25,7 +25,7 @@ import Vocabulary
         // The first word is what the dictionary hashes, the last what the shard is taken from.
         let alike = try (0..<100).map { number -> KeyHash in
             var bytes = [UInt8](repeating: 7, count: 32)
-            bytes[12] = UInt8(number)
+            bytes[12] = UInt8(100 + number)
             return try hash(bytes)
         }
         for (number, hash) in alike.enumerated() { table[hash] = principal("key_\(number)") }
