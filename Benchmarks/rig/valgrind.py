@@ -74,9 +74,10 @@ class Thresholds:
             return "–", "new", "NO THRESHOLD"
         change = 100 * (measured / entry["instructions"] - 1) if entry["instructions"] else 0.0
         limit = f"{entry['instructions']} ± {entry['tolerance_percent']} %"
-        if change > entry["tolerance_percent"]:
+        # In whole numbers, so that a figure at the very edge is on the same side everywhere.
+        if measured * 100 > entry["instructions"] * (100 + entry["tolerance_percent"]):
             return limit, f"{change:+.1f} %", "FAIL"
-        if change < -entry["tolerance_percent"]:
+        if measured * 100 < entry["instructions"] * (100 - entry["tolerance_percent"]):
             return limit, f"{change:+.1f} %", "better: update"
         return limit, f"{change:+.1f} %", "pass"
 
