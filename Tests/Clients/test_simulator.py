@@ -708,7 +708,7 @@ def test_limits_count_requests_and_tokens_of_each_key(start):
     assert 0 < int(error.response.headers["retry-after-ms"]) <= 20_000 and 0 < int(error.response.headers["retry-after"]) <= 20
     assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
     second = openai.OpenAI(base_url=f"{simulator.url}/v1", api_key="k-2", max_retries=0)
-    ask(second, extra_headers={"x-sim-prompt-tokens": "5"}, messages=[{"role": "user", "content": "long " * 780}])
+    ask(second, messages=[{"role": "user", "content": "long " * 780}])
     with pytest.raises(openai.RateLimitError) as raised:
         ask(second)
     assert raised.value.type == "tokens"

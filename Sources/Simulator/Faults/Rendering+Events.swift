@@ -58,7 +58,7 @@ extension Rendering {
             let at = place(behind: 1)
             pieces.removeSubrange(at...)
             append(Piece(#"data: {"id":"chatcmpl-0","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":""#, .other))
-            ending = .forever(ByteBuffer(string: String(repeating: "more", count: 16 << 10)))
+            ending = .forever(ByteBuffer(string: String(repeating: "more", count: 4 << 10)))
         default: return false
         }
         return true
