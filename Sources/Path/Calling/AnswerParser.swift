@@ -103,8 +103,13 @@ package struct AnswerParser {
                 }
                 state = .sized(rest: left)
             case .chunkSize:
-                guard let line = try readLine(&input) else { return }
-                let size = try chunkSize(line)
+                let size: Int64
+                if let plain = plainChunkSize(&input) {
+                    size = plain
+                } else {
+                    guard let line = try readLine(&input) else { return }
+                    size = try chunkSize(line)
+                }
                 state = size == 0 ? .trailers : .chunk(rest: size)
             case .chunk(let rest):
                 guard let part = take(&input, upTo: rest) else { return }
@@ -112,6 +117,11 @@ package struct AnswerParser {
                 report(.body(part))
                 state = left == 0 ? .chunkEnd : .chunk(rest: left)
             case .chunkEnd:
+                if input.getInteger(at: input.readerIndex, as: UInt16.self) == 0x0d0a {
+                    input.moveReaderIndex(forwardBy: 2)
+                    state = .chunkSize
+                    continue
+                }
                 guard let line = try readLine(&input) else { return }
                 guard line.readableBytes == 0 else { throw .invalid }
                 state = .chunkSize
@@ -168,6 +178,23 @@ package struct AnswerParser {
     private mutating func decorate(_ bytes: Int) throws(Failure) {
         decoration += bytes
         if decoration > AnswerParser.decorationMax { throw .invalid }
+    }
+
+    /// The size of a chunk whose line is whole and holds nothing else: the usual case, read without a slice. `nil` leaves all others to
+    /// ``chunkSize(_:)``.
+    private func plainChunkSize(_ input: inout ByteBuffer) -> Int64? {
+        var size: Int64 = 0
+        let length = input.withUnsafeReadableBytes { bytes in
+            var at = 0
+            while at < bytes.count, at < 15, let digit = hexadecimalValue(bytes[at]) {
+                size = size << 4 | digit
+                at += 1
+            }
+            return at > 0 && at + 1 < bytes.count && bytes[at] == 13 && bytes[at + 1] == 10 ? at + 2 : 0
+        }
+        guard length > 0 else { return nil }
+        input.moveReaderIndex(forwardBy: length)
+        return size
     }
 
     /// `1*HEXDIG`, then white space or extensions (RFC 9112 §7.1).
