@@ -33,6 +33,8 @@ extension Lane {
         } else if case .handshakeCompleted = event as? TLSUserEvent {
             openingSince = nil
             lastProgress = .now()
+            // The client's last word of the handshake needs no answer, and by Nagle's algorithm its first request waits for the acknowledgement.
+            context?.channel.acknowledges()
         }
     }
 
