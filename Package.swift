@@ -93,7 +93,7 @@ let package = Package(
         ours("Management", "Management", ["Vocabulary", "Contracts", "Telemetry", hummingbird, httpTypes, nio, logging]),
         ours("Telemetry", "Telemetry", ["Vocabulary", logging]),
         ours("Settings", "Settings", ["Vocabulary", yams]),
-        ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioHTTP1]),
+        ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioPosix, nioHTTP1, nioSSL, nioTLS]),
         ours("Simulator", "Simulator", [nio, nioPosix, nioHTTP1, nioLocks, nioSSL, yams]),
         ours("MartletTestKit", "MartletTestKit", ["Vocabulary", "Contracts"]),
         tests("Settings", ["Settings", "Vocabulary"]),

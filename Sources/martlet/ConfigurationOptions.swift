@@ -39,6 +39,11 @@ struct ConfigurationOptions: ParsableArguments {
         }
     }
 
+    /// Everything that can be read, and every mistake.
+    func loadAll() throws(SettingsError) -> (settings: Settings, problems: [SettingsError.Problem]) {
+        try Settings.loadAll(file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides)
+    }
+
     /// - Parameter more: values that flags of the command itself set; they win over `--set`.
     func load(file: String? = nil, and more: [(path: String, value: String)] = []) throws(SettingsError) -> Settings {
         try Settings.load(file: file ?? config, environment: ProcessInfo.processInfo.environment, overrides: overrides + more)

@@ -13,13 +13,12 @@ struct Martlet: AsyncParsableCommand {
               MARTLET_ADMIN_KEY=choose-a-long-one martlet serve &
               MARTLET_ADMIN_KEY=choose-a-long-one martlet keys create --name first
 
-            Exit codes: 0 done, 1 failed, 64 wrong usage, 69 no gateway answers, 77 key refused, 78 wrong configuration.
+            Exit codes: 0 done, 1 failed, 64 wrong usage, 69 no gateway answers, 77 key refused, 78 wrong configuration; doctor has its own.
             """,
         version: MartletVersion.current,
         subcommands: [
             ServeCommand.self, SimulateCommand.self, ConfigCommand.self, KeysCommand.self, UsageCommand.self, ModelsCommand.self,
-            ProvidersCommand.self,
-            VersionCommand.self,
+            ProvidersCommand.self, DoctorCommand.self, CompletionsCommand.self, VersionCommand.self,
         ]
     )
 

@@ -152,6 +152,34 @@ final class FakeHealth: HealthReporting, MetricsReporting {
     func prometheusText() async -> String { "# TYPE llm_active_requests gauge\nllm_active_requests 3\n" }
 }
 
+/// A configuration as a test sets it.
+final class FakeConfiguration: ConfigurationControlling {
+    private let state = NIOLockedValueBox(
+        ConfigurationState(
+            generation: 1, loadedAt: Fixture.now, trigger: .start, file: "martlet.yaml", settingsJSON: #"{"data":"./data"}"#))
+    /// What the next reload is refused for.
+    let refusal = NIOLockedValueBox<[ConfigurationProblem]>([])
+    let needs = NIOLockedValueBox<[RestartNeed]>([])
+
+    var configuration: ConfigurationState { state.withLockedValue { $0 } }
+
+    func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState {
+        let problems = refusal.withLockedValue { $0 }
+        let refusal = ConfigurationRefusal(at: Fixture.now, trigger: trigger, problems: problems)
+        guard problems.isEmpty else {
+            state.withLockedValue { $0.lastRefusal = refusal }
+            throw refusal
+        }
+        return state.withLockedValue { state in
+            state.generation += 1
+            state.trigger = trigger
+            state.lastRefusal = nil
+            state.needsRestart = needs.withLockedValue { $0 }
+            return state
+        }
+    }
+}
+
 /// Keeps an answer.
 final class AnswerRecorder: ControlResponseWriter {
     struct Answer {
@@ -184,11 +212,4 @@ final class AnswerRecorder: ControlResponseWriter {
     }
 
     func end() async throws { kept.withLockedValue { $0.ends += 1 } }
-}
-
-/// A configuration that stays what it is: a reload is taken and changes nothing.
-struct FixedConfiguration: ConfigurationControlling {
-    var configuration: ConfigurationState { ConfigurationState(generation: 1, loadedAt: Fixture.now, trigger: .start, file: nil, settingsJSON: "{}") }
-
-    func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState { configuration }
 }

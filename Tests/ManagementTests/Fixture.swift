@@ -14,6 +14,7 @@ struct Fixture {
     let keys = FakeKeys()
     let usage = FakeUsage(matches: UsageStoreContract.matches)
     let health = FakeHealth()
+    let configuration = FakeConfiguration()
     let plane: ManagementPlane
 
     init(isPrivate: Bool = false) {
@@ -36,7 +37,7 @@ struct Fixture {
             ], providers: [provider])
         plane = ManagementPlane(
             keys: keys, credentials: keys, usage: usage, shipping: usage, health: health, metrics: health,
-            snapshots: SnapshotSource(snapshot), configuration: FixedConfiguration(),
+            snapshots: SnapshotSource(snapshot), configuration: configuration,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, version: "1.2.3",
             isPrivate: isPrivate, now: { Fixture.now })
     }

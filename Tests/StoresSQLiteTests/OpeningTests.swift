@@ -3,6 +3,7 @@ import Foundation
 import MartletTestKit
 import StoresSQLite
 import Testing
+import Vocabulary
 
 @Suite struct `Opening the SQLite store` {
     let directory: TemporaryDirectory
@@ -68,8 +69,9 @@ import Testing
         try await store.insert(KeyStoreContract.key(1))
         try await store.migrate(to: 1)
         #expect(try await store.schemaVersion() == 1)
-        #expect(try await store.keys() == [KeyStoreContract.key(1)])
         await #expect(throws: StoreError.self) { try await store.totals(UsageFilter()) }
+        try await store.migrate(to: Schema.currentVersion)
+        #expect(try await store.keys() == [KeyStoreContract.key(1)])
         try await store.migrate(to: 0)
         await #expect(throws: StoreError.self) { try await store.keys() }
         for version in 1...Schema.currentVersion {
@@ -81,6 +83,33 @@ import Testing
         try await store.apply([UsageStoreContract.call(1)], replica: "a", position: UsageStoreContract.at(1))
         #expect(try await store.totals(UsageFilter()).calls == 1)
         await #expect(throws: StoreError.self) { try await store.migrate(to: Schema.currentVersion + 1) }
+    }
+
+    @Test func `a key keeps its secret when rotation is taken back, and loses the one in its grace`() async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        try await store.insert(KeyStoreContract.key(1))
+        let secret = KeySecret(hash: KeyStoreContract.key(9).hash, prefix: "mk_wxyz", lastFour: "0123")
+        let grace = WallTime(microseconds: 4_000_000_000_000_000)
+        let rotated = try await store.rotate(id: "key_1", to: secret, graceEnd: grace, at: WallTime(microseconds: 5))
+        #expect(rotated?.previousHash == KeyStoreContract.key(1).hash)
+        try await store.migrate(to: 2)
+        try await store.migrate(to: Schema.currentVersion)
+        let found = try #require(try await store.keys().first)
+        #expect(found.hash == secret.hash && found.lastFour == "0123")
+        #expect(found.previousHash == nil && found.previousExpiresAt == nil && found.rotatedAt == nil)
+    }
+
+    @Test func `a look at the file changes nothing and finds what is wrong`() async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        try await store.insert(KeyStoreContract.key(1))
+        #expect(StoreInspection.look(at: directory.store, isInUse: true) == StoreInspection(version: Schema.currentVersion))
+        try store.close()
+        let before = try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
+        #expect(StoreInspection.look(at: directory.store, isInUse: false) == StoreInspection(version: Schema.currentVersion))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == before)
+        #expect(StoreInspection.look(at: directory.path + "/none", isInUse: false).failure != nil)
+        try Data(repeating: 0x41, count: 8192).write(to: URL(fileURLWithPath: directory.store))
+        #expect(StoreInspection.look(at: directory.store, isInUse: false).failure != nil)
     }
 
     @Test func `many openings at once make the tables once`() async throws {

@@ -41,6 +41,13 @@ struct FileLimit: Sendable {
         close(descriptor)
     }
 
+    /// What the limit can be raised to, without raising it.
+    static var allowed: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_max)
+    }
+
     /// How many connections of clients fit, each with one to a provider.
     var connectionsMax: Int { max(16, min(FileLimit.connectionsStandardMax, (current - FileLimit.reserve) / 2)) }
 
