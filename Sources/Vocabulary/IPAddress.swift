@@ -63,18 +63,20 @@ package struct IPAddress: Sendable, Hashable {
             guard let all = words(bytes), all.count == 8 else { return nil }
             return all.reduce(0) { $0 << 16 | UInt128($1) }
         }
-        guard let front = words(bytes[..<gap]), let back = words(bytes[(gap + 2)...]), front.count + back.count <= 7 else { return nil }
+        guard let front = words(bytes[..<gap], endsInIPv4: false), let back = words(bytes[(gap + 2)...]), front.count + back.count <= 7 else {
+            return nil
+        }
         let zeros = [UInt16](repeating: 0, count: 8 - front.count - back.count)
         return (front + zeros + back).reduce(0) { $0 << 16 | UInt128($1) }
     }
 
-    /// The 16-bit groups of a part without `::`; the last may be an IPv4 address.
-    private static func words(_ bytes: ArraySlice<UInt8>) -> [UInt16]? {
+    /// The 16-bit groups of a part without `::`; the last of an address may be an IPv4 address.
+    private static func words(_ bytes: ArraySlice<UInt8>, endsInIPv4: Bool = true) -> [UInt16]? {
         guard !bytes.isEmpty else { return [] }
         var words: [UInt16] = []
         let parts = bytes.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
         for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, let last = dottedDecimals(part) {
+            if endsInIPv4, index == parts.count - 1, let last = dottedDecimals(part) {
                 words += [UInt16(last >> 16), UInt16(last & 0xffff)]
             } else {
                 guard (1...4).contains(part.count), part.allSatisfy(isHexadecimal),
