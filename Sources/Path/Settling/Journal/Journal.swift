@@ -36,6 +36,8 @@ package final class Journal: Sendable {
         /// By loop: segments that are made but not in use.
         var spares: [[JournalSegment]]
         var wanted: [Int]
+        /// By loop: rounds of the keeper in a row that found more segments wanted than what is promised can fill.
+        var surplusRounds: [Int]
         var nextIndex: UInt64 = 0
         var refusalReason: String?
     }
@@ -53,6 +55,12 @@ package final class Journal: Sendable {
     private let refusing = Atomic<Bool>(false)
     private let syncFailures = Atomic<Int>(0)
     private let keeper: JournalKeeper
+    /// By loop: the records that have been promised room.
+    private let promises: [RoomPromises]
+    /// Whether a segment was made whose name may not be on the disk yet.
+    private let hasNewNames = Atomic<Bool>(false)
+    /// A burst is over when it has not come back for that long: then the segments that were made for it go.
+    private static let surplusMilliseconds: Int64 = 5_000
 
     /// Opens the folder, takes its lock, and finds the segments that earlier starts have left.
     package init(options: Options, loops: Int, logger: Logger) throws(JournalError) {
@@ -67,7 +75,10 @@ package final class Journal: Sendable {
             throw .inUse(options.directory)
         }
         replica = try replicaName(in: options.directory)
-        var state = State(spares: Array(repeating: [], count: loops), wanted: Array(repeating: 1, count: loops))
+        promises = (0..<loops).map { _ in RoomPromises() }
+        var state = State(
+            spares: Array(repeating: [], count: loops), wanted: Array(repeating: 1, count: loops),
+            surplusRounds: Array(repeating: 0, count: loops))
         for name in segmentNames(in: options.directory) {
             do {
                 let segment = try JournalSegment.recover(directory: options.directory, name: name)
@@ -92,7 +103,7 @@ package final class Journal: Sendable {
 
     deinit { close(lock) }
 
-    package func loopJournal(_ loop: Int) -> LoopJournal { LoopJournal(journal: self, loop: loop) }
+    package func loopJournal(_ loop: Int) -> LoopJournal { LoopJournal(journal: self, loop: loop, promises: promises[loop]) }
 
     /// Whether new calls are refused because their record might not be written.
     package var isRefusing: Bool { refusing.load(ordering: .relaxed) }
@@ -167,18 +178,62 @@ package final class Journal: Sendable {
 
     /// One round of the keeper: syncs, makes spares, and looks at the volume.
     private func keep() {
-        let (segments, wanted) = state.withLock { ($0.segments, $0.wanted) }
+        let segments = state.withLock { $0.segments }
         var trouble: String?
+        do { try syncNames() } catch { trouble = error.description }
         for segment in segments {
             do { try segment.sync() } catch { trouble = error.description }
         }
+        dropSurplus()
         trouble = trouble ?? volumeTrouble(segments: segments.count)
         if trouble == nil {
-            for (loop, count) in wanted.enumerated() where !makeSpares(count, loop: loop, isKeeper: true) {
+            for (loop, count) in state.withLock({ $0.wanted }).enumerated() where !makeSpares(count, loop: loop, isKeeper: true) {
                 trouble = state.withLock { $0.refusalReason } ?? "no room for the next segment"
             }
         }
         if let trouble { refuse(trouble) } else { welcome() }
+    }
+
+    /// Brings the names of new segments to the disk: a synced file that no folder names is lost with the power all the same (fsync(2)).
+    private func syncNames() throws(JournalError) {
+        guard hasNewNames.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        let folder = open(options.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else {
+            hasNewNames.store(true, ordering: .releasing)
+            throw .io("cannot open \(options.directory): \(describe(errno))")
+        }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else {
+            hasNewNames.store(true, ordering: .releasing)
+            throw .io("cannot sync \(options.directory): \(describe(errno))")
+        }
+    }
+
+    /// Deletes spares that a burst has left, down to what the promises in force can fill and one more.
+    ///
+    /// A loop tells of a promise before it counts the spares, and both happen under the lock here: a spare that a promise counts on stays.
+    private func dropSurplus() {
+        let perSegment = LoopJournal.recordsPerSegment(segmentSize)
+        let roundsMax = max(1, Journal.surplusMilliseconds / max(1, options.syncIntervalMilliseconds))
+        let surplus = state.withLock { state -> [JournalSegment] in
+            var surplus: [JournalSegment] = []
+            for loop in state.wanted.indices {
+                let needed = Int((promises[loop].count.load(ordering: .relaxed) + perSegment - 1) / perSegment) + 1
+                guard max(state.wanted[loop], state.spares[loop].count) > needed else {
+                    state.surplusRounds[loop] = 0
+                    continue
+                }
+                state.surplusRounds[loop] += 1
+                guard state.surplusRounds[loop] >= roundsMax else { continue }
+                state.surplusRounds[loop] = 0
+                state.wanted[loop] = needed
+                let extra = max(0, state.spares[loop].count - needed)
+                surplus += state.spares[loop].suffix(extra)
+                state.spares[loop].removeLast(extra)
+            }
+            return surplus
+        }
+        for segment in surplus { segment.delete() }
     }
 
     private func volumeTrouble(segments: Int) -> String? {
@@ -202,6 +257,7 @@ package final class Journal: Sendable {
             do {
                 let spare = try JournalSegment.create(
                     directory: options.directory, name: name, boot: boot, loop: loop, size: options.segmentSizeBytes)
+                hasNewNames.store(true, ordering: .releasing)
                 state.withLock { $0.spares[loop].append(spare) }
             } catch {
                 refuse(error.description)
@@ -229,50 +285,7 @@ package final class Journal: Sendable {
     }
 }
 
-func hexadecimal(_ number: UInt64, _ width: Int) -> String {
-    let text = String(number, radix: 16)
-    return String(repeating: "0", count: max(0, width - text.utf8.count)) + text
-}
-
-private func makeDirectory(_ path: String) throws(JournalError) {
-    var at = path.startIndex
-    while at < path.endIndex {
-        let slash = path[path.index(after: at)...].firstIndex(of: "/") ?? path.endIndex
-        let part = String(path[..<slash])
-        if mkdir(part, 0o700) != 0, errno != EEXIST { throw .io("cannot create \(part): \(describe(errno))") }
-        at = slash
-    }
-}
-
-private func segmentNames(in directory: String) -> [String] {
-    guard let handle = opendir(directory) else { return [] }
-    defer { closedir(handle) }
-    var names: [String] = []
-    while let entry = readdir(handle) {
-        let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
-        if name.hasSuffix(".seg") { names.append(name) }
-    }
-    return names.sorted()
-}
-
-private func replicaName(in directory: String) throws(JournalError) -> String {
-    let path = directory + "/replica"
-    var bytes = [UInt8](repeating: 0, count: 64)
-    let existing = open(path, O_RDONLY | O_CLOEXEC)
-    if existing >= 0 {
-        let count = read(existing, &bytes, bytes.count)
-        close(existing)
-        if count >= 16 { return String(decoding: bytes[..<16], as: UTF8.self) }
-    }
-    let name = hexadecimal(UInt64.random(in: 1...UInt64.max), 16)
-    // Written beside and moved into place, so that a crash leaves the old name or the new one.
-    let draft = path + ".new"
-    let fresh = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard fresh >= 0 else { throw .io("cannot create \(draft): \(describe(errno))") }
-    let isWritten = write(fresh, Array(name.utf8), 16) == 16 && fsync(fresh) == 0
-    close(fresh)
-    guard isWritten, rename(draft, path) == 0 else { throw .io("cannot write \(path): \(describe(errno))") }
-    return name
+/// How many records one loop has promised room to. Written by the loop, read by the keeper.
+final class RoomPromises: Sendable {
+    let count = Atomic<Int64>(0)
 }

@@ -8,8 +8,12 @@ package final class LoopJournal: RecordRoom {
     private let journal: Journal
     private let loop: Int
     private var current: JournalSegment?
+    private let promises: RoomPromises
     /// Records that have been promised room and are not written yet.
-    private var promised: Int64 = 0
+    private var promised: Int64 {
+        get { promises.count.load(ordering: .relaxed) }
+        set { promises.count.store(newValue, ordering: .relaxed) }
+    }
     private var sequence: UInt64 = 0
     private let scratch = UnsafeMutableRawBufferPointer.allocate(
         byteCount: RecordCodec.sizeMax + JournalSegment.frameSize, alignment: 8)
@@ -17,9 +21,10 @@ package final class LoopJournal: RecordRoom {
     /// What one record takes at most, frame included.
     private static let recordRoom = Int64(RecordCodec.sizeMax + JournalSegment.frameSize)
 
-    init(journal: Journal, loop: Int) {
+    init(journal: Journal, loop: Int, promises: RoomPromises) {
         self.journal = journal
         self.loop = loop
+        self.promises = promises
     }
 
     deinit { scratch.deallocate() }
@@ -30,9 +35,12 @@ package final class LoopJournal: RecordRoom {
     }
 
     package func reserve() -> Bool {
-        guard !journal.isRefusing, hasRoom(for: promised + 1) else { return false }
+        guard !journal.isRefusing else { return false }
+        // Told first, so that nobody takes away the spares on which it counts.
         promised += 1
-        return true
+        if hasRoom(for: promised) { return true }
+        promised -= 1
+        return false
     }
 
     /// Takes a promise back.
@@ -73,9 +81,14 @@ package final class LoopJournal: RecordRoom {
         return next
     }
 
+    /// How many records of the largest size a segment takes.
+    static func recordsPerSegment(_ segmentSize: Int64) -> Int64 {
+        max(1, (segmentSize - JournalSegment.headerSize) / recordRoom)
+    }
+
     /// Whether that many records of the largest size fit into what has been set aside.
     private func hasRoom(for records: Int64) -> Bool {
-        let perSegment = (journal.segmentSize - JournalSegment.headerSize) / LoopJournal.recordRoom
+        let perSegment = LoopJournal.recordsPerSegment(journal.segmentSize)
         let here = (current?.free ?? 0) / LoopJournal.recordRoom
         if here >= records {
             // Below a quarter, have the next one made before it is needed.
@@ -83,6 +96,8 @@ package final class LoopJournal: RecordRoom {
             return true
         }
         let missing = (records - here + perSegment - 1) / perSegment
+        // A file takes a while to make: ask for the next one when the last is half promised, so that no call of a burst waits for it.
+        if missing * perSegment - (records - here) < perSegment / 2 { journal.wantSpares(Int(missing) + 1, loop: loop) }
         return journal.ensureSpares(Int(missing), loop: loop)
     }
 }
