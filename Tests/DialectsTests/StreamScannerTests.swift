@@ -153,6 +153,18 @@ struct Scanned: Equatable {
         }
     }
 
+    @Test(arguments: ["\r\n", "\r", "\r\r\n"]) func `a cut between the halves of a blank line takes no byte away`(end: String) {
+        let bytes = Array(Streams.events(Streams.whole, end: end).utf8)
+        for hidesUsage in [false, true] {
+            let reference = Scanned([bytes], hidesUsage: hidesUsage)
+            for place in 0...bytes.count {
+                let scanned = Scanned([Array(bytes[..<place]), [], Array(bytes[place...])], hidesUsage: hidesUsage)
+                #expect(scanned == reference, "cut at \(place)")
+            }
+            #expect(Scanned(bytes.map { [$0] }, hidesUsage: hidesUsage) == reference)
+        }
+    }
+
     @Test func `comments, pings and unknown fields pass as they are`() {
         let text = ": OPENROUTER PROCESSING\n\nevent: ping\n\nid: 7\nretry: 10\ndata: {\"choices\":[]}\n\n\n\n:\n\n"
         #expect(Scanned(text).output == text)

@@ -51,6 +51,10 @@ package struct OpenAIStreamScanner {
     /// Whether the first event has been seen.
     private var isBegun = false
     private let hidesUsage: Bool
+    /// Whether all that has come ends with an event whose last byte is a CR: the LF that may belong to it is still to come.
+    private var endsInCarriageReturn = false
+    /// Whether that event was hidden.
+    private var isLastHidden = false
     /// Whether the event that was looked at last held a whole object.
     private var lastIsObject = false
 
@@ -103,6 +107,14 @@ package struct OpenAIStreamScanner {
         // Everything before `from` has been dealt with; what stands between `from` and `at` may go out as one slice.
         var from = input.readerIndex
         var at = from
+        if endsInCarriageReturn, at < input.writerIndex {
+            // A line feed first of all is the second half of the end before it, and shares its fate.
+            endsInCarriageReturn = false
+            if input.getInteger(at: at) == UInt8(ascii: "\n") {
+                at += 1
+                if isLastHidden { from = at }
+            }
+        }
         while !isDone {
             let end = input.eventEnd(from: at, searched: searched)
             guard let end else { break }
@@ -122,6 +134,10 @@ package struct OpenAIStreamScanner {
         }
         append(input, from: from, to: at, to: &output)
         if isDone { return output }
+        if at == input.writerIndex, at > input.readerIndex {
+            endsInCarriageReturn = input.getInteger(at: at - 1) == UInt8(ascii: "\r")
+            isLastHidden = from == at
+        }
         if at < input.writerIndex {
             let rest = input.writerIndex - at
             if rest > OpenAIStreamScanner.pendingMax {
