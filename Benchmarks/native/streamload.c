@@ -306,8 +306,9 @@ static void takeFrame(Connection *connection, uint64_t stream, uint64_t number, 
         record(&result.gap, (int64_t)gap);
         if (wanted.paceMilliseconds > 0) {
             uint64_t pace = (uint64_t)(wanted.paceMilliseconds * 1e6), sourceGap = stamp - connection->lastStamp;
-            if (gap > 2 * pace) result.stalls2++;
-            if (gap > 10 * pace) result.stalls10++;
+            // A gap that the upstream made itself is not the path's.
+            if (gap > 2 * pace && sourceGap <= 2 * pace) result.stalls2++;
+            if (gap > 10 * pace && sourceGap <= 10 * pace) result.stalls10++;
             if (sourceGap > 2 * pace) result.sourceStalls2++;
             if (sourceGap > 10 * pace) result.sourceStalls10++;
         }
@@ -874,7 +875,7 @@ static void usage(FILE *file) {
           "  --ramp-ms N          spread the first calls over that time (0)\n"
           "  --think-ms N         pause of a connection between two calls (0)\n"
           "  --frames N           expected of each stream; fewer is a loss\n"
-          "  --pace-ms N          of the upstream; gaps over 2 and 10 times that are counted as stalls\n"
+          "  --pace-ms N          of the upstream; gaps over 2 and 10 times that are stalls, unless the upstream made them\n"
           "  --prompt-bytes N     size of the prompt (about 200)\n"
           "  --body-file FILE     the whole request body instead\n"
           "  --hold S             keep every stream open; S seconds after all of them had a frame (\"OPEN N\" on stderr), leave them\n"
