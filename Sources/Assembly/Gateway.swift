@@ -96,6 +96,7 @@ struct GatewayParts: Sendable {
     let reloader: Reloader
     let upstream: UpstreamShared
     let budget: BodyBudget
+    let answerBudget: BodyBudget
     let drain = DrainState()
     let edge: EdgeReport
     let health: GatewayHealth
@@ -153,7 +154,7 @@ struct GatewayParts: Sendable {
         let privateControl = ControlDispatcher(plane: plane(isPrivate: true))
         let options = EdgeOptions(settings)
         let budget = BodyBudget(bytes: settings.server.bufferedMaxBytes)
-        let answerBudget = BodyBudget(bytes: settings.server.bufferedMaxBytes / 4)
+        let answerBudget = BodyBudget(bytes: BodyBudget.answerBytes(settings.server))
 
         var publicLoops: [NIOLoopBound<LaneLoop>] = []
         var privateLoops: [NIOLoopBound<LaneLoop>] = []
@@ -193,6 +194,7 @@ struct GatewayParts: Sendable {
         self.reloader = reloader
         self.upstream = upstream
         self.budget = budget
+        self.answerBudget = answerBudget
         self.edge = edge
         self.health = health
         self.callLog = callLog
@@ -207,8 +209,8 @@ extension GatewayParts {
     /// What a reload can change.
     func live(_ logThreshold: LogThreshold) -> LiveParts {
         LiveParts(
-            keys: keys, upstream: upstream, callLog: callLog, budget: budget, logThreshold: logThreshold, tls: edge.tls,
-            laneLoops: publicLoops + privateLoops, callers: callers)
+            keys: keys, upstream: upstream, callLog: callLog, budget: budget, answerBudget: answerBudget,
+            logThreshold: logThreshold, edge: edge, laneLoops: publicLoops + privateLoops, callers: callers)
     }
 }
 

@@ -32,6 +32,8 @@ extension Settings {
         settings.server.writeStallTimeout = next.server.writeStallTimeout
         settings.server.bodyRateMin = next.server.bodyRateMin
         settings.server.writeRateMin = next.server.writeRateMin
+        settings.server.connectionsMax = next.server.connectionsMax
+        settings.server.connectionsPerAddressMax = next.server.connectionsPerAddressMax
         settings.server.trustedProxies = next.server.trustedProxies
         settings.server.trustsUnixSocket = next.server.trustsUnixSocket
         settings.server.clientAddressHeader = next.server.clientAddressHeader

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from processes import ADMIN_KEY, SIMULATOR_KEY, free_port, run_cli
+from processes import ADMIN_KEY, SIMULATOR_KEY, Simulator, free_port, run_cli
 
 CERTIFICATE = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
 
@@ -232,6 +232,26 @@ def test_certificates_that_end_or_do_not_fit_are_found(setup):
 def openssl_dates():
     done = subprocess.run(["openssl", "req", "-help"], capture_output=True, text=True)
     return "not_after" in done.stderr + done.stdout
+
+
+def test_a_provider_behind_tls_is_verified(setup, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    make_certificate(folder, "provider", "-days", "90", "-addext", "subjectAltName=DNS:localhost")
+    simulator = Simulator(folder, "--tls-cert", str(folder / "provider.pem"), "--tls-key", str(folder / "provider.key"), tls=True).start()
+    try:
+        url = setup.read_text().split('base_url: "')[1].split('"')[0]
+        change(setup, url, f"https://localhost:{simulator.port}/v1")
+        _, checks = examine(setup)
+        assert checks["provider sim: TLS"]["status"] == "fail" and "ca_file" in checks["provider sim: TLS"]["hint"]
+        change(setup, "/v1\",", f"/v1\", ca_file: {folder}/provider.pem,")
+        status, checks = examine(setup)
+        assert status == "ok" and "valid for" in checks["provider sim: TLS"]["message"], checks
+        change(setup, "localhost:", "127.0.0.1:")
+        assert examine(setup)[1]["provider sim: TLS"]["status"] == "fail", "another name than the certificate's"
+        change(setup, "ca_file:", "server_name: localhost, ca_file:")
+        assert examine(setup)[0] == "ok", "unless it is told"
+    finally:
+        simulator.stop()
 
 
 def test_a_running_gateway_is_asked(make_gateway):

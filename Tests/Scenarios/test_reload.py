@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
@@ -218,6 +220,50 @@ def test_limits_timeouts_and_logging_hold_at_once(gateway, key):
     gateway.flush()
     time.sleep(0.3)  # nothing can be waited for: no line is to come
     assert not any('"below"' in line for line in gateway.log_lines())
+
+
+def test_caps_of_connections_hold_for_those_that_come(gateway, key):
+    def is_served():
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
+            return b" 200 " in connection.recv(4096)
+
+    held = socket.create_connection(("127.0.0.1", gateway.port))
+    held.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
+    assert b" 200 " in held.recv(4096) and is_served()
+    change(gateway, (f"port: {gateway.port} }}", f"port: {gateway.port}, max_connections_per_address: 1 }}"))
+    os.kill(gateway.process.pid, signal.SIGHUP)  # the API would need a second connection to tell of its success
+    wait_until(lambda: not is_served(), 10, "the connection that is held counts")
+    held.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
+    assert b" 200 " in held.recv(4096), "and goes on"
+    held.close()
+    wait_until(is_served, 10, "its place is free")
+
+
+def test_a_broken_certificate_refuses_the_whole_and_a_new_one_is_shown(make_gateway, tmp_path):
+    def make(name):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", f"/CN={name}",
+             "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True)  # fmt: skip
+
+    def shown():
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port}"], input="", capture_output=True, text=True, timeout=20)
+        return done.stdout
+
+    make("first")
+    gateway = make_gateway(extra=QUIET, environment={"MARTLET_SERVER_PRIVATE_PORT": "0"})
+    change(gateway, (f"port: {gateway.port} }}", f"port: {gateway.port}, tls: {{ cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem }} }}"))
+    gateway.spawn_server()
+    wait_until(lambda: "first" in shown(), 20, "the gateway shows its certificate")
+    make("second")
+    os.kill(gateway.process.pid, signal.SIGHUP)
+    wait_until(lambda: "second" in shown(), 20, "the new one is shown")
+    (tmp_path / "key.pem").write_text("nonsense")
+    change(gateway, ("name: no-price", "name: never"))
+    os.kill(gateway.process.pid, signal.SIGHUP)
+    wait_until(lambda: any("configuration refused" in line and "server.tls" in line for line in gateway.log_lines()), 20, "it is refused")
+    assert "second" in shown()
 
 
 def test_only_an_administrator_sees_and_reloads_the_configuration(gateway, key):

@@ -13,9 +13,9 @@ struct LiveParts: Sendable {
     let upstream: UpstreamShared
     let callLog: CallLog
     let budget: BodyBudget
+    let answerBudget: BodyBudget
     let logThreshold: LogThreshold
-    /// The certificate for clients; `nil` for a gateway without TLS.
-    let tls: ServerTLS?
+    let edge: EdgeReport
     let laneLoops: [NIOLoopBound<LaneLoop>]
     let callers: [NIOLoopBound<UpstreamCaller>]
 
@@ -32,12 +32,16 @@ struct LiveParts: Sendable {
         }
         do {
             // The last thing that can fail: what it reads is in force at once.
-            try tls?.reload()
+            try edge.tls?.reload()
         } catch {
             throw SettingsError(problems: [.init(file: settings.file, path: "server.tls", reason: "\(error)")])
         }
         upstream.adopt(prepared)
         budget.resize(to: settings.server.bufferedMaxBytes)
+        answerBudget.resize(to: BodyBudget.answerBytes(settings.server))
+        edge.gate.resize(
+            connectionsMax: settings.server.connectionsMax ?? edge.files.connectionsMax,
+            connectionsPerAddressMax: settings.server.connectionsPerAddressMax)
         callLog.policy = settings.log.calls
         logThreshold.level = .init(settings.log.level)
         keys.replace(catalog: catalog, adminKey: settings.adminKey?.value)
@@ -47,6 +51,11 @@ struct LiveParts: Sendable {
         for loop in laneLoops { try? await loop.eventLoop.submit { loop.value.apply(options) }.get() }
         for caller in callers { try? await caller.eventLoop.submit { caller.value.retain(only: providers) }.get() }
     }
+}
+
+extension BodyBudget {
+    /// What answers that are kept whole may take, beside the bodies of requests.
+    static func answerBytes(_ server: Settings.Server) -> Int { server.bufferedMaxBytes / 4 }
 }
 
 extension Logger.Level {

@@ -18,15 +18,23 @@ package final class ConnectionGate: Sendable {
     }
 
     /// How many connections there may be.
-    package let connectionsMax: Int
+    package var connectionsMax: Int { connectionLimit.load(ordering: .relaxed) }
     /// How many of them one address may have; 0 for any number. Of IPv6 the network of 64 bits counts: that is what one subscriber has.
-    package let connectionsPerAddressMax: Int
+    package var connectionsPerAddressMax: Int { perAddressLimit.load(ordering: .relaxed) }
+    private let connectionLimit: Atomic<Int>
+    private let perAddressLimit: Atomic<Int>
     private let open = Atomic<Int>(0)
     private let addresses = Mutex<[IPAddress: Int]>([:])
 
     package init(connectionsMax: Int = .max, connectionsPerAddressMax: Int = 0) {
-        self.connectionsMax = connectionsMax
-        self.connectionsPerAddressMax = connectionsPerAddressMax
+        connectionLimit = Atomic(connectionsMax)
+        perAddressLimit = Atomic(connectionsPerAddressMax)
+    }
+
+    /// Sets other limits for connections that come from now on; those that hold a place keep it.
+    package func resize(connectionsMax: Int, connectionsPerAddressMax: Int) {
+        connectionLimit.store(connectionsMax, ordering: .relaxed)
+        perAddressLimit.store(connectionsPerAddressMax, ordering: .relaxed)
     }
 
     /// How many connections hold a place.
@@ -41,10 +49,12 @@ package final class ConnectionGate: Sendable {
             open.wrappingSubtract(1, ordering: .relaxed)
             return .connections
         }
-        guard connectionsPerAddressMax > 0, let address = address?.subscriber else { return nil }
+        // Addresses are counted without a limit, too, for one that is set later.
+        guard let address = address?.subscriber else { return nil }
+        let addressMax = connectionsPerAddressMax
         let isRoom = addresses.withLock { addresses in
             let count = addresses[address, default: 0]
-            guard count < connectionsPerAddressMax else { return false }
+            guard addressMax == 0 || count < addressMax else { return false }
             addresses[address] = count + 1
             return true
         }
@@ -56,7 +66,7 @@ package final class ConnectionGate: Sendable {
     /// Gives a place back.
     package func leave(_ address: IPAddress?) {
         open.wrappingSubtract(1, ordering: .relaxed)
-        guard connectionsPerAddressMax > 0, let address = address?.subscriber else { return }
+        guard let address = address?.subscriber else { return }
         addresses.withLock { addresses in
             guard let count = addresses[address] else { return }
             addresses[address] = count > 1 ? count - 1 : nil
