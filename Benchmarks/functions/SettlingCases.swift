@@ -53,7 +53,8 @@ private struct NoLog: CallLogging {
 
 /// A journal in a folder of its own, in segments so large that none ends while it is counted.
 private func openJournal() throws -> Journal {
-    var template = Array("/tmp/martlet-function-bench-XXXXXX".utf8CString)
+    let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array((base + "/martlet-function-bench-XXXXXX").utf8CString)
     guard let made = mkdtemp(&template) else { throw SetUpError(description: "no temporary folder") }
     let folder = String(cString: made)
     removed.append(folder)

@@ -62,6 +62,9 @@ def outcome(options, rig, kept, grown, close):
     for name, reason in rig.absent.items():
         rows.append([f"{name}: did not run: {' '.join(reason.split())[:300]}"] + ["–"] * 10)
 
+    def held_share(name):
+        return 100 * close[name]["frames_added_35_to_50_ms"] / close[name]["frames"]
+
     def lost(turn):
         return sum(turn["martlet"][kind] for kind in ("lost", "duplicated", "disordered", "foreign"))
 
@@ -71,7 +74,8 @@ def outcome(options, rig, kept, grown, close):
         Requirement("stream", "CPU per frame, Martlet / nginx", [turn["martlet"]["cpu_us_per_frame"] / turn["nginx"]["cpu_us_per_frame"] for turn in kept], "<=", 2),
         Requirement("stream", "memory per running stream", [grown["martlet"] / 1000], "<=", 60, "KB"),
         Requirement("stream", "time to first token added, p50", [value / 1000 for value in first_added("martlet")], "<=", 0.3, "ms"),
-        Requirement("stream", "frames 10 ms apart that were held for 35–50 ms", [close["martlet"]["frames_added_35_to_50_ms"]], "<=", close["nginx"]["frames_added_35_to_50_ms"]),
+        # Nagle's algorithm would hold nearly all of them; a busy machine holds a few, of nginx's too.
+        Requirement("stream", "frames 10 ms apart that were held for 35–50 ms, Martlet − nginx", [held_share("martlet") - held_share("nginx")], "<=", 1, "%"),
     ]
     head = ["arm", "streams", "CPU µs per frame", "lost", "stalls >2× / >10×", "TTFT p50 added µs", "frame p50 µs", "frame p99 µs", "KB per stream", "40 ms", "failed"]
     notes = [
