@@ -19,7 +19,9 @@ struct Access: Sendable {
     @discardableResult
     func caller(_ request: Request, with right: Rights) throws -> Principal {
         let caller = try caller(request)
-        guard caller.rights.contains(right) else { throw GatewayError.missingRight(right == .administrator ? "admin" : right.names.joined(separator: ", ")) }
+        guard caller.rights.contains(right) else {
+            throw GatewayError.missingRight(right == .administrator ? "admin" : right.names.joined(separator: ", "))
+        }
         return caller
     }
 
