@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import socket
 import sqlite3
 import subprocess
