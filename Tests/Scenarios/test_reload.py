@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 
@@ -13,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from load import Load
 from processes import ADMIN_KEY, http_request, wait_until
+from rawhttp import RawConnection
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
 QUIET = "reload: { watch: false }\n"
@@ -224,19 +224,20 @@ def test_limits_timeouts_and_logging_hold_at_once(gateway, key):
 
 def test_caps_of_connections_hold_for_those_that_come(gateway, key):
     def is_served():
-        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
-            connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
-            return b" 200 " in connection.recv(4096)
+        with RawConnection(gateway.port) as connection:
+            connection.send(live)
+            return connection.answer("GET").status == 200
 
-    held = socket.create_connection(("127.0.0.1", gateway.port))
-    held.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
-    assert b" 200 " in held.recv(4096) and is_served()
+    live = b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n"
+    held = RawConnection(gateway.port)
+    held.send(live)
+    assert held.answer("GET").status == 200 and is_served()
     change(gateway, (f"port: {gateway.port} }}", f"port: {gateway.port}, max_connections_per_address: 1 }}"))
     os.kill(gateway.process.pid, signal.SIGHUP)  # the API would need a second connection to tell of its success
     wait_until(lambda: not is_served(), 10, "the connection that is held counts")
-    held.sendall(b"GET /health/live HTTP/1.1\r\nhost: m\r\n\r\n")
-    assert b" 200 " in held.recv(4096), "and goes on"
-    held.close()
+    held.send(live)
+    assert held.answer("GET").status == 200, "and goes on"
+    held.socket.close()
     wait_until(is_served, 10, "its place is free")
 
 
