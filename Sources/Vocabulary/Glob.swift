@@ -33,4 +33,12 @@ package struct Glob: Sendable, Hashable {
         }
         return pattern[p...].allSatisfy { $0 == UInt8(ascii: "*") }
     }
+
+    /// Whether everything that `other` matches is matched here, too. Says `false` where that would take more than a look: a pattern with
+    /// wildcards of its own is covered only by itself and by `*`.
+    package func covers(_ other: Glob) -> Bool {
+        if pattern == "*" || pattern == other.pattern { return true }
+        let hasWildcard = other.pattern.utf8.contains { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: "?") }
+        return !hasWildcard && matches(other.pattern)
+    }
 }

@@ -55,11 +55,14 @@ final class FakeKeys: KeyDirectory, CredentialChecking {
     func isConfigured(id: String) -> Bool { id == "key_admin" }
 
     func principal(for credential: String) throws(GatewayError) -> Principal {
-        let rights: [String: Rights] = ["admin": .administrator, "plain": .inference, "reader": .usage, "maker": .keys, "watcher": .metrics]
+        let rights: [String: Rights] = [
+            "admin": .administrator, "plain": .inference, "reader": .usage, "maker": .keys, "watcher": .metrics,
+            "lead": .keys,
+        ]
         if let found = rights[credential] {
             return Principal(
                 keyID: "key_" + credential, keyName: "", tenant: "default", team: "", agent: "", user: "", rights: found,
-                models: credential == "plain" ? [Glob("gpt-4o*")] : [], expiresAt: nil)
+                models: ["plain", "lead"].contains(credential) ? [Glob("gpt-4o*")] : [], expiresAt: nil)
         }
         throw credential == "late" ? .expiredKey : .invalidKey
     }

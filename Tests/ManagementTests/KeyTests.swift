@@ -116,6 +116,23 @@ import Vocabulary
         #expect(try await create(#"{"rights":["keys","inference"]}"#, key: "maker").status == 201)
     }
 
+    @Test(arguments: [
+        ("", 403), (#"{"models":[]}"#, 403), (#"{"models":"*"}"#, 403), (#"{"models":["gpt-4o","o3"]}"#, 403), (#"{"models":"gpt-4*"}"#, 403),
+        (#"{"models":"gpt-4o"}"#, 201), (#"{"models":["gpt-4o*","gpt-4o-mini"]}"#, 201),
+    ])
+    func `nobody can make a key for more models than the own one`(body: String, status: Int) async throws {
+        let reply = try await create(body, key: "lead")
+        #expect(reply.status == status)
+        if status == 403 { #expect(try reply.error["code"] as? String == "models_not_yours") }
+        #expect(try await fixture.keys.list().count == (status == 201 ? 1 : 0))
+    }
+
+    @Test func `nobody can take over a key for more models than the own one`() async throws {
+        #expect(try await create("").status == 201)
+        #expect(try await fixture.send("POST", "/api/v1/keys/key_1/rotate", key: "lead", body: "").status == 403)
+        #expect(try await fixture.keys.list().first?.rotatedAt == nil)
+    }
+
     @Test func `a store without room is 503, a collision 409`() async throws {
         fixture.keys.failure = .unavailable("full")
         #expect(try await create("").status == 503)

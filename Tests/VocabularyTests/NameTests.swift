@@ -13,6 +13,14 @@ import Vocabulary
         #expect(Glob(pattern).matches(text) == fits)
     }
 
+    @Test(arguments: [
+        ("*", "a*b", true), ("gpt-*", "gpt-*", true), ("gpt-*", "gpt-4o", true), ("gpt-*", "o3", false), ("gpt-*", "gpt-4*", false),
+        ("gpt-?", "gpt-4", true), ("gpt-4", "gpt-?", false), ("", "", true), ("a", "*", false),
+    ])
+    func `a pattern covers what is surely within it`(pattern: String, other: String, covers: Bool) {
+        #expect(Glob(pattern).covers(Glob(other)) == covers)
+    }
+
     /// The definition of a match, without any cleverness.
     private func reference(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
         guard let first = pattern.first else { return text.isEmpty }

@@ -24,9 +24,7 @@ struct KeyRoutes: Sendable {
         let caller = try access.caller(request, with: .keys)
         let body = try await request.body.collect(upTo: ManagementPlane.bodyMaxBytes)
         let wanted = try KeyRequestReader(now: now()).read(body)
-        // Else whoever may make keys could make one that may do anything. Calls to models are what keys are made for.
-        let excess = wanted.rights.subtracting(caller.rights.union(.inference))
-        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
+        try check(caller, mayGive: wanted.rights, models: wanted.models)
         let (record, secret) = try await keys.create(wanted)
         return .json(status: .created) { json in
             record.write(to: &json, at: now())
@@ -74,8 +72,7 @@ struct KeyRoutes: Sendable {
         }
         guard let known = try await keys.list().first(where: { $0.id == id }) else { throw unknown(id) }
         // Whoever gets the new secret can do what the key may do.
-        let excess = known.rights.subtracting(caller.rights.union(.inference))
-        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
+        try check(caller, mayGive: known.rights, models: known.models)
         if let end = known.expiresAt, now() >= end {
             throw APIError(status: 409, code: "key_expired", message: "The API key '\(id)' has expired; make another one.")
         }
@@ -87,6 +84,20 @@ struct KeyRoutes: Sendable {
             }
         case .revoked: throw APIError(status: 409, code: "key_revoked", message: "The API key '\(id)' is revoked; make another one.")
         case .unknown: throw unknown(id)
+        }
+    }
+
+    /// Else whoever may make keys could make one that may do anything. Calls to models are what keys are made for, but to the caller's own only.
+    private func check(_ caller: Principal, mayGive rights: Rights, models: [String]) throws {
+        let excess = rights.subtracting(caller.rights.union(.inference))
+        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
+        guard !caller.models.isEmpty else { return }
+        let foreign = models.filter { model in !caller.models.contains { $0.covers(Glob(model)) } }
+        guard foreign.isEmpty, !models.isEmpty else {
+            let asked = models.isEmpty ? "all models" : foreign.joined(separator: ", ")
+            throw APIError(
+                status: 403, code: "models_not_yours",
+                message: "Your own key may use \(caller.models.map(\.pattern).joined(separator: ", ")), so it cannot give a key \(asked).")
         }
     }
 
