@@ -53,13 +53,15 @@ def secured(tmp_path_factory, certificate):
 def start(make_gateway, own_simulator):
     """Starts a gateway whose provider is reached as the test says."""
 
-    def make(url=None, network="", provider="", fallback=None, environment=None):
+    def make(url=None, network="", provider="", fallback=None, environment=None, wrapper=()):
         more = f'  - {{ id: second, base_url: "{fallback}/v1", api_key: "env://SIM_KEY", proxy: "off" }}\n' if fallback else ""
         configuration = CONFIGURATION % {
             "url": url or own_simulator.url, "network": network, "provider": provider, "more": more,
             "fallback": ", { provider: second }" if fallback else "",
         }  # fmt: skip
-        return make_gateway(configuration=configuration, models="", environment=environment).start()
+        gateway = make_gateway(configuration=configuration, models="", environment=environment)
+        gateway.wrapper = list(wrapper)
+        return gateway.start()
 
     return make
 
@@ -344,6 +346,20 @@ def test_a_provider_that_wants_a_client_certificate_gets_ours(start, authority, 
         stranger = Authority(tmp_path / "stranger", "Stranger").issue("gateway")
         check_unreachable(start(provider.url, provider=f'{trusted}, client_cert: "{stranger[0]}", client_key: "{stranger[1]}"'), "reached")
         assert len(provider.requests) == 3
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_of_several_addresses_one_that_answers_is_enough(start, authority, own_simulator, secured, tmp_path, scheme):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n::1 several.test\n127.0.0.2 several.test\n127.0.0.1 several.test\n")
+    wrapper = ["unshare", "--mount", "sh", "-c", f'mount --bind "{hosts}" /etc/hosts && exec "$0" "$@"']
+    tried = subprocess.run([*wrapper, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        pytest.skip(f"NOT RUN: no permission for a name with several addresses ({tried.stderr.strip()}); run as root")
+    port = secured.port if scheme == "https" else own_simulator.port
+    tls = f', ca_file: "{authority.file}", server_name: localhost' if scheme == "https" else ""
+    gateway = start(f"{scheme}://several.test:{port}", provider=tls, wrapper=wrapper)
+    check_works(gateway, calls=6)
 
 
 def test_an_authority_for_all_providers_and_a_name_that_is_not_the_hosts(start, authority):

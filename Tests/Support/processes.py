@@ -112,13 +112,15 @@ class Process:
         self.log = self.directory / f"{name}.log"
         self.printed = self.directory / f"{name}.out"
         self.process = None
+        # A command that starts ours, with its arguments; for a test that needs a world of its own.
+        self.wrapper = []
 
     def spawn(self, arguments, environment=None):
         self.directory.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MARTLET_")}
         with self.log.open("ab") as log, self.printed.open("ab") as printed:
             self.process = subprocess.Popen(
-                [str(BINARY), *arguments], cwd=self.directory, stdout=printed, stderr=log, env={**inherited, **(environment or {})}
+                [*self.wrapper, str(BINARY), *arguments], cwd=self.directory, stdout=printed, stderr=log, env={**inherited, **(environment or {})}
             )
 
     def output(self):

@@ -10,7 +10,12 @@ final class Dialing {
     private let loop: any EventLoop
     private let tls: ProviderTLS
     private let done: (Result<UpstreamConnection, ConnectTrouble>) -> Void
+    /// Of the pool as it was when this began: what a reload replaces meanwhile carries this one call and no other.
+    private let generation: Int
     private var channel: (any Channel)?
+    /// What is awaited on each channel. A name with several addresses is tried on several channels, and only the one that is chosen counts: the
+    /// others are closed, and their ends are no news.
+    private var awaited: [ObjectIdentifier: Awaited] = [:]
     private var limit: Scheduled<Void>?
     private var isOver = false
 
@@ -25,6 +30,13 @@ final class Dialing {
         self.loop = loop
         self.tls = tls
         self.done = done
+        generation = pool.generation
+    }
+
+    private enum Awaited {
+        case tunnel(EventLoopFuture<Void>)
+        case handshake(UpstreamConnection, EventLoopFuture<Void>)
+        case nothing(UpstreamConnection)
     }
 
     /// Opens a connection that is ready for a request.
@@ -88,24 +100,13 @@ final class Dialing {
         let granted = loop.makePromise(of: Void.self)
         try channel.pipeline.syncOperations.addHandler(
             TunnelHandler(request: connectRequest(proxy), waitsForTLS: tls.proxy != nil, granted: granted))
-        granted.futureResult.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success: self.tunnelOpened(channel)
-            case .failure(let error): self.fail(ConnectTrouble(error))
-            }
-        }
+        awaited[ObjectIdentifier(channel)] = .tunnel(granted.futureResult)
     }
 
     private func addConnection(to channel: any Channel) throws {
-        let connection = UpstreamConnection(caller: caller, pool: pool)
-        if tls.provider != nil || tls.proxy != nil {
-            connection.handshakeEnd(on: loop).assumeIsolated().whenComplete { result in
-                switch result {
-                case .success: self.finish(connection)
-                case .failure(let error): self.fail(ConnectTrouble(error))
-                }
-            }
-        }
+        let connection = UpstreamConnection(caller: caller, pool: pool, generation: generation)
+        let isEncrypted = tls.provider != nil || tls.proxy != nil
+        awaited[ObjectIdentifier(channel)] = isEncrypted ? .handshake(connection, connection.handshakeEnd(on: loop)) : .nothing(connection)
         try channel.pipeline.syncOperations.addHandler(connection)
     }
 
@@ -133,8 +134,28 @@ final class Dialing {
             return
         }
         self.channel = channel
-        guard tls.provider == nil, tls.proxy == nil else { return }
-        do { finish(try channel.pipeline.syncOperations.handler(type: UpstreamConnection.self)) } catch { fail(.closed) }
+        watch(channel)
+    }
+
+    private func watch(_ channel: any Channel) {
+        switch awaited[ObjectIdentifier(channel)] {
+        case .tunnel(let granted):
+            granted.assumeIsolated().whenComplete { result in
+                switch result {
+                case .success: self.tunnelOpened(channel)
+                case .failure(let error): self.fail(ConnectTrouble(error))
+                }
+            }
+        case .handshake(let connection, let end):
+            end.assumeIsolated().whenComplete { result in
+                switch result {
+                case .success: self.finish(connection)
+                case .failure(let error): self.fail(ConnectTrouble(error))
+                }
+            }
+        case .nothing(let connection): finish(connection)
+        case nil: fail(.closed)
+        }
     }
 
     private func tunnelOpened(_ channel: any Channel) {
@@ -144,6 +165,7 @@ final class Dialing {
             // A handler that is added to an open connection starts its handshake at once.
             try addTLS(context, name: provider.egress.serverName ?? provider.host, to: channel)
             try addConnection(to: channel)
+            watch(channel)
         } catch {
             fail(ConnectTrouble(error))
         }
@@ -158,17 +180,21 @@ final class Dialing {
 
     private func finish(_ connection: UpstreamConnection) {
         guard !isOver else { return connection.abandon() }
-        isOver = true
-        limit?.cancel()
+        end()
         done(.success(connection))
     }
 
     private func fail(_ trouble: ConnectTrouble) {
         guard !isOver else { return }
-        isOver = true
-        limit?.cancel()
+        end()
         channel?.close(promise: nil)
         done(.failure(trouble))
+    }
+
+    private func end() {
+        isOver = true
+        limit?.cancel()
+        awaited.removeAll()
     }
 }
 

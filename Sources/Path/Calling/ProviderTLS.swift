@@ -34,10 +34,13 @@ struct TLSContexts {
     }
 
     private var entries: [Source: Entry] = [:]
+    /// Those of the configuration before: a call that began under it may still need one, and its files may be gone.
+    private var former: [Source: Entry] = [:]
 
     /// The contexts for these providers and no others, from files that are read now; those whose files are as they were stay the same objects.
     func refreshed(for providers: [Provider]) throws(CertificateFileError) -> TLSContexts {
         var next = TLSContexts()
+        next.former = entries
         for source in providers.flatMap({ [TLSContexts.source(of: $0), TLSContexts.proxySource(of: $0)] }) {
             guard let source, next.entries[source] == nil else { continue }
             next.entries[source] = try TLSContexts.entry(source, known: entries[source])
@@ -54,7 +57,7 @@ struct TLSContexts {
     }
 
     private mutating func context(_ source: Source) throws(CertificateFileError) -> NIOSSLContext {
-        if let known = entries[source] { return known.context }
+        if let known = entries[source] ?? former[source] { return known.context }
         let made = try TLSContexts.entry(source, known: nil)
         entries[source] = made
         return made.context

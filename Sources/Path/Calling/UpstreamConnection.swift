@@ -37,10 +37,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private static let quietMaxBytes = 64 * 1024
     private static let quietMax = TimeAmount.seconds(1)
 
-    init(caller: UpstreamCaller, pool: ProviderPool) {
+    /// - Parameter generation: of the pool when the certificates were taken that the connection is made with.
+    init(caller: UpstreamCaller, pool: ProviderPool, generation: Int) {
         self.caller = caller
         self.pool = pool
-        generation = pool.generation
+        self.generation = generation
     }
 
     var isUsable: Bool { context?.channel.isActive ?? false }
