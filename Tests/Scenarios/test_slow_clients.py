@@ -234,6 +234,27 @@ def test_a_reader_that_takes_what_the_least_rate_asks_gets_everything(make, prov
     assert gateway.row("slow-but-steady")["outcome"] == "success"
 
 
+def test_a_reader_that_stops_near_the_end_of_its_last_answer_is_let_go(make):
+    """What waits is then too little to make a connection unwritable, so nobody is told of it."""
+    gateway = make(MARTLET_SERVER_WRITE_STALL="2s")
+    key = gateway.create_key()["key"]
+    with contextlib.ExitStack() as stack:
+        for number in range(110):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(10)
+            client.connect(("127.0.0.1", gateway.port))
+            client.sendall(post(CHAT, BODY, key, [("x-sim-tokens", "90000"), ("connection", "close")]))
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += client.recv(4096)
+            head, _, body = received.partition(b"\r\n\r\n")
+            left = int(re.search(rb"content-length: (\d+)", head)[1]) - len(body) - (10_000 + number * 4_000)
+            while left > 0:
+                left -= len(client.recv(min(left, 65536)))
+        wait_until(lambda: metric(gateway, "head_active_connections") <= 1, 30, "every one of them is let go")
+
+
 def test_a_head_that_begins_behind_a_request_has_its_limit_too(make):
     gateway = make(MARTLET_SERVER_HEAD_TIMEOUT="1s")
     key = gateway.create_key()["key"]

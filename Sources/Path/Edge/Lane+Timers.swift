@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// Limits of time and of rates: looked at a few times a second for all lanes of a loop, so a request arms no timer.
@@ -44,7 +43,7 @@ extension Lane {
 
     func timeOutHead() {
         loop.counters.count(.headTimeout)
-        head = nil
+        facts = nil
         refuseHead(.requestTimeout)
     }
 
@@ -67,9 +66,12 @@ extension Lane {
 
     /// Ends the connection of a client that takes nothing of its answer, or next to nothing. One that takes little is only slow.
     private func endsSlowReader(_ now: NIODeadline) -> Bool {
-        guard let unwritableSince else { return false }
+        guard isUnsent else {
+            writeWatch = nil
+            return false
+        }
         guard var watch = writeWatch else {
-            writeWatch = WriteWatch(at: unwritableSince, taken: takenBytes)
+            writeWatch = WriteWatch(at: unwritableSince ?? now, taken: takenBytes)
             return false
         }
         // A look costs system calls, so not at every tick.
@@ -88,6 +90,18 @@ extension Lane {
         return true
     }
 
+    /// Whether more waits for the client than may, or anything at all where only the client's reading can end the wait: a last answer, or one of
+    /// the control plane, whose end may be too little to make the channel unwritable.
+    private var isUnsent: Bool {
+        if unwritableSince != nil { return true }
+        switch phase {
+        case .control, .closed: return bufferedBytes > 0
+        case .idle, .callBody, .call, .dropBody, .lingering, .controlBody: return false
+        }
+    }
+
+    private var bufferedBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
+
     /// What the client has taken of all that was ever written, but for a constant and for what encryption adds.
     var takenBytes: Int { writtenBytes - unsentBytes }
 
@@ -96,8 +110,7 @@ extension Lane {
     /// The kernel tells of progress in steps of a good part of its buffer only, and a slow reader may need minutes for one; so it is asked.
     var unsentBytes: Int {
         guard let channel = context?.channel else { return 0 }
-        let own = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        return own + channel.kernelUnsentBytes
+        return bufferedBytes + channel.kernelUnsentBytes
     }
 
     /// The connection has carried nothing for long. Where the client still takes its last answer, it may finish; where it does not, the kernel
