@@ -337,6 +337,12 @@ def test_the_proxy_protocol_tells_the_client_and_nobody_else_may_speak_it(make_g
             time.sleep(0.01)
         slow.send(data[63:])
         assert slow.answer().status == 200
+    with RawConnection(gateway.port) as ready:
+        # As a load balancer opens connections before it needs them: no request has begun, so the limit of a head does not run.
+        ready.send(line)
+        time.sleep(2)
+        ready.send(get("/health/live"))
+        assert ready.answer("GET").status == 200
     with RawConnection(gateway.port) as without:
         without.send(get("/health/live"))
         assert without.is_closed()

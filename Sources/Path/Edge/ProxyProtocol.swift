@@ -72,6 +72,9 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
     private let counters: EdgeCounters
     private var gathered = ByteBuffer()
     private var isRefused = false
+    /// Whether the header has been read, and whether anything behind it was passed on since the last end of a read.
+    private var isDone = false
+    private var hasPassedOn = false
 
     init(counters: EdgeCounters) {
         self.counters = counters
@@ -80,6 +83,7 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isRefused else { return }
         var bytes = unwrapInboundIn(data)
+        guard !isDone else { return passOn(bytes, context) }
         gathered.writeBuffer(&bytes)
         switch ProxyProtocol.read(gathered.readableBytesView) {
         case .incomplete: return
@@ -88,10 +92,24 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
             counters.count(EdgeCounters.Refused.proxyProtocol)
             context.close(promise: nil)
         case .header(let length, let client):
+            isDone = true
             gathered.moveReaderIndex(forwardBy: length)
+            let rest = gathered
+            gathered = ByteBuffer()
             context.fireUserInboundEventTriggered(ProxiedClient(address: client))
-            if gathered.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(gathered)) }
-            context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+            if rest.readableBytes > 0 { passOn(rest, context) }
         }
+    }
+
+    private func passOn(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        hasPassedOn = true
+        context.fireChannelRead(wrapInboundOut(bytes))
+    }
+
+    /// A read that brought only the header is none for the lane, which would take it for the begin of a request.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if hasPassedOn { context.fireChannelReadComplete() }
+        hasPassedOn = false
+        if isDone { context.pipeline.syncOperations.removeHandler(context: context, promise: nil) }
     }
 }
