@@ -25,7 +25,8 @@ final class TemporaryFolder: Sendable {
     func journal(loops: Int = 1, segmentSize: Int64 = 16_384, sizeMax: Int64 = 1 << 30, freeMin: Int64 = 0) throws -> Journal {
         try Journal(
             options: Journal.Options(
-                directory: path, segmentSizeBytes: segmentSize, sizeMaxBytes: sizeMax, freeMinBytes: freeMin, syncIntervalMilliseconds: 3_600_000),
+                directory: path, segmentSizeBytes: segmentSize, sizeMaxBytes: sizeMax, freeMinBytes: freeMin, syncIntervalMilliseconds: 3_600_000,
+                surplusTime: .zero),
             loops: loops, logger: silent)
     }
 }

@@ -38,7 +38,9 @@ package struct CallMeters: Sendable {
     /// Seconds: our own part, which is expected far below a millisecond.
     package static let overheadBounds: [Double] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1]
 
-    private var sums: [(labels: Labels, series: Series)] = []
+    /// Sets of labels, and at the same places what was counted under them. Apart, since comparing labels must not copy the sums.
+    private var labels: [Labels] = []
+    private var sums: [Series] = []
     private var places: [Labels: Int] = [:]
     /// Where the last call was counted: the next one is most likely of the same kind, and comparing is cheaper than hashing.
     private var lastPlace = 0
@@ -51,35 +53,50 @@ package struct CallMeters: Sendable {
     package var holdsDropped: Int64 = 0
 
     /// Every set of labels with its sums.
-    package var series: [(labels: Labels, series: Series)] { sums }
+    package var series: [(labels: Labels, series: Series)] { zip(labels, sums).map { ($0, $1) } }
 
     package mutating func count(_ record: UsageRecord) {
-        let labels = Labels(
-            // A model that we do not know is the client's invention, and no label.
-            agent: record.agent, model: record.priceVersion.isEmpty ? "" : record.requestedModel, provider: record.provider,
-            endpoint: record.endpoint,
-            outcome: record.outcome, status: record.status)
-        if lastPlace >= sums.count || sums[lastPlace].labels != labels { lastPlace = place(of: labels) }
-        sums[lastPlace].series.add(record)
+        if lastPlace >= labels.count || !labels[lastPlace].are(thoseOf: record) { lastPlace = place(of: Labels(record)) }
+        sums[lastPlace].add(record)
     }
 
-    private mutating func place(of labels: Labels) -> Int {
-        if let known = places[labels] { return known }
-        var labels = labels
+    private mutating func place(of found: Labels) -> Int {
+        if let known = places[found] { return known }
+        var found = found
         if sums.count >= CallMeters.seriesMax {
-            labels.agent = "other"
-            labels.model = "other"
-            labels.provider = "other"
-            if let known = places[labels] { return known }
+            found.agent = "other"
+            found.model = "other"
+            found.provider = "other"
+            if let known = places[found] { return known }
         }
-        sums.append((labels, Series()))
-        places[labels] = sums.count - 1
+        labels.append(found)
+        sums.append(Series())
+        places[found] = sums.count - 1
         return sums.count - 1
     }
 
     package mutating func countRefusal(_ code: String, _ count: Int64) {
         refusals[code, default: 0] += count
     }
+}
+
+extension CallMeters.Labels {
+    fileprivate init(_ record: UsageRecord) {
+        self.init(
+            agent: record.agent, model: record.labelledModel, provider: record.provider, endpoint: record.endpoint,
+            outcome: record.outcome, status: record.status)
+    }
+
+    /// Whether a record is counted under these labels.
+    fileprivate func are(thoseOf record: UsageRecord) -> Bool {
+        status == record.status && outcome == record.outcome && endpoint == record.endpoint && agent == record.agent
+            && provider == record.provider && model == record.labelledModel
+    }
+}
+
+extension UsageRecord {
+    /// A model that we do not know is the client's invention, and no label.
+    fileprivate var labelledModel: String { priceVersion.isEmpty ? "" : requestedModel }
 }
 
 extension CallMeters.Series {

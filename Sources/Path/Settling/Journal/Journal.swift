@@ -17,16 +17,19 @@ package final class Journal: Sendable {
         /// New calls are refused while the volume has less room than this.
         package var freeMinBytes: Int64
         package var syncIntervalMilliseconds: Int64
+        /// How long a burst must be over before the segments that were made for it go.
+        package var surplusTime: Duration
 
         package init(
             directory: String, segmentSizeBytes: Int64 = 1 << 20, sizeMaxBytes: Int64 = 4 << 30, freeMinBytes: Int64 = 1 << 20,
-            syncIntervalMilliseconds: Int64 = 100
+            syncIntervalMilliseconds: Int64 = 100, surplusTime: Duration = .seconds(5)
         ) {
             self.directory = directory
             self.segmentSizeBytes = segmentSizeBytes
             self.sizeMaxBytes = sizeMaxBytes
             self.freeMinBytes = freeMinBytes
             self.syncIntervalMilliseconds = syncIntervalMilliseconds
+            self.surplusTime = surplusTime
         }
     }
 
@@ -36,8 +39,8 @@ package final class Journal: Sendable {
         /// By loop: segments that are made but not in use.
         var spares: [[JournalSegment]]
         var wanted: [Int]
-        /// By loop: rounds of the keeper in a row that found more segments wanted than what is promised can fill.
-        var surplusRounds: [Int]
+        /// By loop: since when there have been more segments than what is promised can fill.
+        var surplusSince: [ContinuousClock.Instant?]
         var nextIndex: UInt64 = 0
         var refusalReason: String?
     }
@@ -59,8 +62,6 @@ package final class Journal: Sendable {
     private let promises: [RoomPromises]
     /// Whether a segment was made whose name may not be on the disk yet.
     private let hasNewNames = Atomic<Bool>(false)
-    /// A burst is over when it has not come back for that long: then the segments that were made for it go.
-    private static let surplusMilliseconds: Int64 = 5_000
 
     /// Opens the folder, takes its lock, and finds the segments that earlier starts have left.
     package init(options: Options, loops: Int, logger: Logger) throws(JournalError) {
@@ -78,7 +79,7 @@ package final class Journal: Sendable {
         promises = (0..<loops).map { _ in RoomPromises() }
         var state = State(
             spares: Array(repeating: [], count: loops), wanted: Array(repeating: 1, count: loops),
-            surplusRounds: Array(repeating: 0, count: loops))
+            surplusSince: Array(repeating: nil, count: loops))
         for name in segmentNames(in: options.directory) {
             do {
                 let segment = try JournalSegment.recover(directory: options.directory, name: name)
@@ -214,18 +215,19 @@ package final class Journal: Sendable {
     /// A loop tells of a promise before it counts the spares, and both happen under the lock here: a spare that a promise counts on stays.
     private func dropSurplus() {
         let perSegment = LoopJournal.recordsPerSegment(segmentSize)
-        let roundsMax = max(1, Journal.surplusMilliseconds / max(1, options.syncIntervalMilliseconds))
+        let now = ContinuousClock.now
         let surplus = state.withLock { state -> [JournalSegment] in
             var surplus: [JournalSegment] = []
             for loop in state.wanted.indices {
                 let needed = Int((promises[loop].count.load(ordering: .relaxed) + perSegment - 1) / perSegment) + 1
                 guard max(state.wanted[loop], state.spares[loop].count) > needed else {
-                    state.surplusRounds[loop] = 0
+                    state.surplusSince[loop] = nil
                     continue
                 }
-                state.surplusRounds[loop] += 1
-                guard state.surplusRounds[loop] >= roundsMax else { continue }
-                state.surplusRounds[loop] = 0
+                let since = state.surplusSince[loop] ?? now
+                state.surplusSince[loop] = since
+                guard now - since >= options.surplusTime else { continue }
+                state.surplusSince[loop] = nil
                 state.wanted[loop] = needed
                 let extra = max(0, state.spares[loop].count - needed)
                 surplus += state.spares[loop].suffix(extra)

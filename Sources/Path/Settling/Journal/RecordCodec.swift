@@ -71,27 +71,34 @@ package enum RecordCodec {
     }
 }
 
+/// Writes without a check at each step: the room for all numbers, and for every text at its limit, is asked for before the first.
 private struct RecordWriter {
-    let target: UnsafeMutableRawBufferPointer
-    var position = 0
+    private let start: UnsafeMutableRawPointer
+    private(set) var position = 0
 
-    init(target: UnsafeMutableRawBufferPointer) { self.target = target }
+    /// - Parameter target: of at least ``RecordCodec/sizeMax`` bytes, so that it has an address.
+    init(target: UnsafeMutableRawBufferPointer) {
+        precondition(target.count >= RecordCodec.sizeMax)
+        start = target.baseAddress.unsafelyUnwrapped
+    }
 
     mutating func put<Number: FixedWidthInteger & BitwiseCopyable>(_ number: Number) {
-        target.storeBytes(of: number.littleEndian, toByteOffset: position, as: Number.self)
+        start.storeBytes(of: number.littleEndian, toByteOffset: position, as: Number.self)
         position += MemoryLayout<Number>.size
     }
 
     mutating func put(_ text: String, limit: Int) {
+        if text.isEmpty {
+            put(UInt16(0))
+            return
+        }
         var text = text
         text.withUTF8 { bytes in
             var count = min(bytes.count, limit)
             // Cut between scalars, not inside one.
             if count < bytes.count { while count > 0, bytes[count] & 0xc0 == 0x80 { count -= 1 } }
             put(UInt16(count))
-            if let base = bytes.baseAddress, count > 0 {
-                UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: UnsafeRawBufferPointer(start: base, count: count))
-            }
+            if let base = bytes.baseAddress { (start + position).copyMemory(from: base, byteCount: count) }
             position += count
         }
     }
