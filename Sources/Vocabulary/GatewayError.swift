@@ -1,8 +1,9 @@
 /// Everything that Martlet itself says no with.
 ///
 /// Status, type, code, parameter and message are each one exhaustive switch, so a new case cannot forget one.
-/// The dialects turn a case into the caller's own error body.
-package enum GatewayError: Error, Sendable, Hashable {
+/// The dialects turn a case into the caller's own error body. Indirect, so that what may hold an error is small and cheap to copy: most calls
+/// have none.
+package indirect enum GatewayError: Error, Sendable, Hashable {
     // The request
     case malformedRequest(String)
     case malformedJSON(String)
