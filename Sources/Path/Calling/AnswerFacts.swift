@@ -83,14 +83,7 @@ struct AnswerFacts {
         case 16 where isName(bytes, name, "content-encoding"):
             if !(value.isEmpty || isName(bytes, value, "identity")) { isEncoded = true }
         case 12 where isName(bytes, name, "content-type"):
-            var line = ByteBuffer()
-            // Two that differ would be read differently by different clients.
-            guard value.count <= AnswerFacts.valueMax, pass(bytes, "content-type: ", value, to: &line),
-                contentType.readableBytes == 0 || contentType == line
-            else { return false }
-            isEventStream = contains(bytes, value, "text/event-stream")
-            isJSON = contains(bytes, value, "json")
-            contentType = line
+            return takeContentType(bytes, value)
         case 13 where isName(bytes, name, "x-squid-error"): isProxyError = true
         // The headers of a provider that reach the client; everything else is the provider's own business.
         case 11 where isName(bytes, name, "retry-after"): return forward(bytes, "retry-after: ", value, bit: 1 << 0)
@@ -101,6 +94,29 @@ struct AnswerFacts {
         case 12 where isName(bytes, name, "openai-model"): return forward(bytes, "openai-model: ", value, bit: 1 << 5)
         default: break
         }
+        return true
+    }
+
+    /// What most answers say, in a line that all of them share.
+    private static let plainJSON: StaticString = "application/json"
+    private static let plainJSONLine = ByteBuffer(string: "content-type: application/json\r\n")
+
+    private mutating func takeContentType(_ bytes: UnsafeRawBufferPointer, _ value: Range<Int>) -> Bool {
+        if value.count == AnswerFacts.plainJSON.utf8CodeUnitCount, contentType.readableBytes == 0,
+            matches(bytes, value.lowerBound, AnswerFacts.plainJSON)
+        {
+            isJSON = true
+            contentType = AnswerFacts.plainJSONLine
+            return true
+        }
+        var line = ByteBuffer()
+        // Two that differ would be read differently by different clients.
+        guard value.count <= AnswerFacts.valueMax, pass(bytes, "content-type: ", value, to: &line),
+            contentType.readableBytes == 0 || contentType == line
+        else { return false }
+        isEventStream = contains(bytes, value, "text/event-stream")
+        isJSON = contains(bytes, value, "json")
+        contentType = line
         return true
     }
 
@@ -123,9 +139,8 @@ struct AnswerFacts {
 }
 
 private func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ text: StaticString) -> Bool {
-    guard start + text.utf8CodeUnitCount <= bytes.count else { return false }
-    for index in 0..<text.utf8CodeUnitCount where bytes[start + index] != text.utf8Start[index] { return false }
-    return true
+    guard let base = bytes.baseAddress, start + text.utf8CodeUnitCount <= bytes.count else { return false }
+    return memcmp(base + start, text.utf8Start, text.utf8CodeUnitCount) == 0
 }
 
 private func lowered(_ byte: UInt8) -> UInt8 {
@@ -134,15 +149,26 @@ private func lowered(_ byte: UInt8) -> UInt8 {
 
 /// Compares without regard to case; `text` is lower case.
 private func isName(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
-    guard range.count == text.utf8CodeUnitCount else { return false }
-    for index in 0..<range.count where lowered(bytes[range.lowerBound + index]) != text.utf8Start[index] { return false }
+    let count = text.utf8CodeUnitCount
+    guard range.count == count, let base = bytes.baseAddress, range.upperBound <= bytes.count else { return false }
+    // Both are `count` bytes long from here.
+    let given = base.assumingMemoryBound(to: UInt8.self) + range.lowerBound
+    let wanted = text.utf8Start
+    var index = 0
+    while index < count {
+        if lowered(given[index]) != wanted[index] { return false }
+        index += 1
+    }
     return true
 }
 
 private func contains(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
     let count = text.utf8CodeUnitCount
     guard range.count >= count else { return false }
-    for start in range.lowerBound...(range.upperBound - count) where isName(bytes, start..<start + count, text) { return true }
+    let first = text.utf8Start[0]
+    for start in range.lowerBound...(range.upperBound - count) where lowered(bytes[start]) == first && isName(bytes, start..<start + count, text) {
+        return true
+    }
     return false
 }
 
@@ -151,10 +177,15 @@ private func pass(
     _ bytes: UnsafeRawBufferPointer, _ name: StaticString, _ value: Range<Int>, to lines: inout ByteBuffer
 ) -> Bool {
     let text = UnsafeRawBufferPointer(rebasing: bytes[value])
-    guard text.allSatisfy({ ($0 >= 0x20 && $0 != 0x7f) || $0 == 9 }) else { return false }
+    for byte in text where (byte < 0x20 && byte != 9) || byte == 0x7f { return false }
     if lines.capacity == 0 { lines.reserveCapacity(128) }
-    lines.writeStaticString(name)
-    lines.writeBytes(text)
-    lines.writeStaticString("\r\n")
+    let size = name.utf8CodeUnitCount + text.count + 2
+    lines.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
+        target.copyMemory(from: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        UnsafeMutableRawBufferPointer(rebasing: target[name.utf8CodeUnitCount...]).copyMemory(from: text)
+        target[size - 2] = 13
+        target[size - 1] = 10
+        return size
+    }
     return true
 }

@@ -219,7 +219,11 @@ package struct AnswerParser {
 
     /// Whether it can still become a head: another protocol is noticed by its first bytes, not when our patience ends.
     private func looksLikeHTTP(_ input: ByteBuffer) -> Bool {
-        input.readableBytesView.prefix(7).elementsEqual("HTTP/1.".utf8.prefix(min(7, input.readableBytes)))
+        let start: StaticString = "HTTP/1."
+        return input.withUnsafeReadableBytes { bytes in
+            guard let base = bytes.baseAddress else { return true }
+            return memcmp(base, start.utf8Start, min(bytes.count, start.utf8CodeUnitCount)) == 0
+        }
     }
 
     private func endOfHead(_ input: ByteBuffer) throws(Failure) -> Int? {
