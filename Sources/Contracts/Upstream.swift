@@ -7,15 +7,20 @@ package struct UpstreamOrder {
     package var endpoint: Endpoint
     /// Header lines that this call adds to ``Provider/requestHeads``, each ending in CRLF.
     package var extraHeaders: ByteBuffer
+    /// Sent as `x-request-id`; empty for none.
+    package var requestID: String
     /// The body in order; edits are pieces of their own.
     package var body: [ByteBuffer]
     /// Whether only a connection that was never used before will do.
     package var needsFreshConnection: Bool
 
-    package init(provider: Provider, endpoint: Endpoint, extraHeaders: ByteBuffer, body: [ByteBuffer], needsFreshConnection: Bool) {
+    package init(
+        provider: Provider, endpoint: Endpoint, extraHeaders: ByteBuffer, requestID: String = "", body: [ByteBuffer], needsFreshConnection: Bool
+    ) {
         self.provider = provider
         self.endpoint = endpoint
         self.extraHeaders = extraHeaders
+        self.requestID = requestID
         self.body = body
         self.needsFreshConnection = needsFreshConnection
     }

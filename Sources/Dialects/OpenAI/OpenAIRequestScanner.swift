@@ -1,4 +1,5 @@
 internal import CScan
+internal import Glibc
 package import NIOCore
 package import Vocabulary
 
@@ -132,7 +133,13 @@ private func append(_ body: ByteBuffer, from: Int, to: Int, to pieces: inout [By
 
 private func equal(_ body: ByteBuffer, _ place: Range<Int>, _ text: [UInt8]) -> Bool {
     guard place.count == text.count, place.upperBound <= body.readableBytes else { return false }
-    return body.withUnsafeReadableBytes { UnsafeRawBufferPointer(rebasing: $0[place]).elementsEqual(text) }
+    return body.withUnsafeReadableBytes { bytes in
+        text.withUnsafeBytes { text in
+            // An empty text has no address, and every place here holds at least two quotes.
+            guard let base = bytes.baseAddress, let other = text.baseAddress else { return text.isEmpty }
+            return memcmp(base + place.lowerBound, other, text.count) == 0
+        }
+    }
 }
 
 private func check(_ raw: cscan_request, endpoint: Endpoint) throws(GatewayError) {

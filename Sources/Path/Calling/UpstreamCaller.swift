@@ -196,17 +196,68 @@ package final class UpstreamCaller: UpstreamCalling {
     // MARK: The request's bytes
 
     private func request(_ order: UpstreamOrder) -> [ByteBuffer] {
-        let length = order.body.reduce(0) { $0 + $1.readableBytes }
+        var length = 0
+        for part in order.body { length += part.readableBytes }
         let head = order.provider.requestHeads[Int(order.endpoint.rawValue)]
         let isSmall = length <= UpstreamCaller.copyMax
-        var first = ByteBufferAllocator().buffer(capacity: head.count + order.extraHeaders.readableBytes + 64 + (isSmall ? length : 0))
-        first.writeBytes(head)
-        first.writeImmutableBuffer(order.extraHeaders)
-        first.writeStaticString("content-length: ")
-        first.writeString(String(length))
-        first.writeStaticString("\r\n\r\n")
-        guard isSmall else { return [first] + order.body }
-        for part in order.body { first.writeImmutableBuffer(part) }
-        return [first]
+        // 64 bytes hold the names of two headers, the ends of their lines, the empty line and any number.
+        let size = head.count + order.extraHeaders.readableBytes + order.requestID.utf8.count + 64 + (isSmall ? length : 0)
+        var first = ByteBufferAllocator().buffer(capacity: size)
+        first.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
+            var writer = RequestWriter(target)
+            head.withUnsafeBytes { writer.put($0) }
+            order.extraHeaders.withUnsafeReadableBytes { writer.put($0) }
+            if !order.requestID.isEmpty {
+                writer.put("x-request-id: ")
+                writer.put(text: order.requestID)
+                writer.put("\r\n")
+            }
+            writer.put("content-length: ")
+            writer.put(decimal: length)
+            writer.put("\r\n\r\n")
+            if isSmall { for part in order.body { part.withUnsafeReadableBytes { writer.put($0) } } }
+            return writer.count
+        }
+        return isSmall ? [first] : [first] + order.body
+    }
+}
+
+/// Writes a request into memory of the right size, without a check of the buffer in between.
+private struct RequestWriter {
+    private let target: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ target: UnsafeMutableRawBufferPointer) { self.target = target }
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        guard let from = bytes.baseAddress, let start = target.baseAddress else { return }
+        precondition(bytes.count <= target.count - count)
+        (start + count).copyMemory(from: from, byteCount: bytes.count)
+        count += bytes.count
+    }
+
+    mutating func put(_ text: StaticString) {
+        put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    mutating func put(text: String) {
+        var text = text
+        text.withUTF8 { put(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// A number that is not negative.
+    mutating func put(decimal number: Int) {
+        var digits = 1
+        var bound = 10
+        while digits < 18, number >= bound {
+            digits += 1
+            bound *= 10
+        }
+        var rest = number
+        for place in stride(from: digits - 1, through: 0, by: -1) {
+            target[count + place] = UInt8(truncatingIfNeeded: rest % 10) + 0x30
+            rest /= 10
+        }
+        count += digits
     }
 }

@@ -206,8 +206,8 @@ final class ModelCall {
     }
 
     private func ask() {
-        guard let request, let principal else { return report(.denied(.internalFault)) }
-        guard let model = snapshot.model(named: request.model) else { return report(.denied(.unknownModel(request.model))) }
+        guard let name = request?.model, let principal else { return report(.denied(.internalFault)) }
+        guard let model = snapshot.model(named: name) else { return report(.denied(.unknownModel(name))) }
         self.model = model
         switch loop.admission.ask(AdmissionQuestion(principal: principal, model: model, endpoint: endpoint)) {
         case .denied(let error): report(.denied(error))
@@ -220,9 +220,11 @@ final class ModelCall {
     }
 
     private func call(needsFreshConnection: Bool) {
-        guard let request, walk.candidate < candidates.count else { return }
+        guard walk.candidate < candidates.count else { return }
         let deployment = candidates[walk.candidate]
         let provider = deployment.provider
+        let forcesUsage = provider.acceptsStreamOptions && endpoint != .embeddings
+        guard let body = request?.body(self.body, modelJSON: deployment.modelJSON, forcesUsage: forcesUsage) else { return }
         self.deployment = deployment
         walk.provider = provider.id
         walk.retriesStaleConnections = provider.retriesStaleConnections
@@ -233,13 +235,8 @@ final class ModelCall {
         meter = OpenAIAnswerMeter()
         orderedAt = .now()
         sentAt = nil
-        var headers = facts.passedOn
-        headers.writeStaticString("x-request-id: ")
-        headers.writeString(requestID)
-        headers.writeStaticString("\r\n")
         let order = UpstreamOrder(
-            provider: provider, endpoint: endpoint, extraHeaders: headers,
-            body: request.body(body, modelJSON: deployment.modelJSON, forcesUsage: provider.acceptsStreamOptions && endpoint != .embeddings),
+            provider: provider, endpoint: endpoint, extraHeaders: facts.passedOn, requestID: requestID, body: body,
             needsFreshConnection: needsFreshConnection)
         attempt = loop.caller.start(order, for: self)
     }
