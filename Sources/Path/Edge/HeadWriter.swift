@@ -16,7 +16,8 @@ struct HeadWriter {
         copy(text.utf8Start, text.utf8CodeUnitCount)
     }
 
-    mutating func put(_ text: String) {
+    /// A text that is no literal: with a name of its own, since a literal would rather be a `String` than a `StaticString`.
+    mutating func put(text: String) {
         var text = text
         text.withUTF8 { bytes in
             if let base = bytes.baseAddress { copy(base, bytes.count) }

@@ -91,7 +91,7 @@ extension Lane {
 
     func putCommonHeaders(to head: inout HeadWriter) {
         head.put("x-request-id: ")
-        head.put(requestID)
+        head.put(text: requestID)
         head.put("\r\n")
         head.put(loop.dateLine(at: WallTime.now))
         if willClose {

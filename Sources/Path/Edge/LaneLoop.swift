@@ -151,9 +151,13 @@ package final class LaneLoop {
 }
 
 private func writeHexadecimal(_ number: UInt64, digits: Int, to bytes: UnsafeMutableBufferPointer<UInt8>) {
-    for place in 0..<digits {
-        let digit = UInt8(truncatingIfNeeded: number >> UInt64(4 * (digits - 1 - place))) & 15
+    var rest = number
+    var place = digits
+    while place > 0 {
+        place -= 1
+        let digit = UInt8(truncatingIfNeeded: rest) & 15
         bytes[place] = digit < 10 ? digit + 0x30 : digit - 10 + UInt8(ascii: "a")
+        rest >>= 4
     }
 }
 
