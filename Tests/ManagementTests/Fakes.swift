@@ -56,13 +56,15 @@ final class FakeKeys: KeyDirectory, CredentialChecking {
 
     func principal(for credential: String) throws(GatewayError) -> Principal {
         let rights: [String: Rights] = [
-            "admin": .administrator, "plain": .inference, "reader": .usage, "maker": .keys, "watcher": .metrics,
-            "lead": .keys,
+            "admin": .administrator, "plain": .inference, "reader": .usage, "maker": .keys, "watcher": .metrics, "lead": .keys, "acme": .keys,
+            "any": .keys, "short": .keys,
         ]
         if let found = rights[credential] {
+            let models = ["plain": "gpt-4o*", "lead": "gpt-4o*", "any": "*"][credential].map { [Glob($0)] } ?? []
             return Principal(
-                keyID: "key_" + credential, keyName: "", tenant: "default", team: "", agent: "", user: "", rights: found,
-                models: ["plain", "lead"].contains(credential) ? [Glob("gpt-4o*")] : [], expiresAt: nil)
+                keyID: "key_" + credential, keyName: "", tenant: credential == "acme" ? "acme" : "default", team: "", agent: "", user: "",
+                rights: found, models: models,
+                expiresAt: credential == "short" ? WallTime(microseconds: Fixture.now.microseconds + 60_000_000) : nil)
         }
         throw credential == "late" ? .expiredKey : .invalidKey
     }

@@ -127,6 +127,34 @@ import Vocabulary
         #expect(try await fixture.keys.list().count == (status == 201 ? 1 : 0))
     }
 
+    @Test(arguments: [
+        ("acme", "", 201), ("acme", #"{"tenant":"default"}"#, 403), ("acme", #"{"tenant":"acme"}"#, 201), ("admin", #"{"tenant":"other"}"#, 201),
+        ("any", "", 201), ("any", #"{"models":"o3"}"#, 201), ("short", "", 403), ("short", #"{"expires_in":"61s"}"#, 403),
+        ("short", #"{"expires_in":"60s"}"#, 201),
+    ])
+    func `a key that is made belongs to the maker's tenant and lives no longer`(key: String, body: String, status: Int) async throws {
+        let reply = try await create(body, key: key)
+        #expect(reply.status == status)
+        guard status == 201, key == "acme" else { return }
+        #expect(try reply.json["tenant"] as? String == "acme")
+    }
+
+    @Test func `keys of other tenants are not there`() async throws {
+        #expect(try await create("").status == 201)
+        #expect(try await fixture.get("/api/v1/keys", key: "acme").data.isEmpty)
+        for (method, path) in [("GET", "/api/v1/keys/key_1"), ("DELETE", "/api/v1/keys/key_1"), ("POST", "/api/v1/keys/key_1/rotate")] {
+            #expect(try await fixture.send(method, path, key: "acme", body: "").status == 404)
+        }
+        #expect(try await fixture.keys.list().first?.revokedAt == nil)
+    }
+
+    @Test func `nobody can revoke a key with more rights than the own one`() async throws {
+        #expect(try await create(#"{"rights":["admin"]}"#).status == 201)
+        #expect(try await fixture.send("DELETE", "/api/v1/keys/key_1", key: "maker").status == 403)
+        #expect(try await fixture.keys.list().first?.revokedAt == nil)
+        #expect(try await fixture.send("DELETE", "/api/v1/keys/key_1").status == 200)
+    }
+
     @Test func `nobody can take over a key for more models than the own one`() async throws {
         #expect(try await create("").status == 201)
         #expect(try await fixture.send("POST", "/api/v1/keys/key_1/rotate", key: "lead", body: "").status == 403)

@@ -6,6 +6,8 @@ import Vocabulary
 struct KeyRequestReader {
     /// When the request came; a key that has expired by then is a mistake.
     let now: WallTime
+    /// For a key that names no tenant.
+    var standardTenant = "default"
 
     private static let known = [
         "name", "tenant", "team", "agent", "user", "rights", "scopes", "models", "allowed_models", "expires_at", "expires_in",
@@ -23,7 +25,7 @@ struct KeyRequestReader {
         }
         var request = KeyRequest()
         request.name = try label("name", members) ?? request.name
-        request.tenant = try label("tenant", members) ?? request.tenant
+        request.tenant = try label("tenant", members) ?? standardTenant
         guard !request.tenant.isEmpty else { throw APIError.invalid("tenant", "it must not be empty") }
         request.team = try label("team", members) ?? request.team
         request.agent = try label("agent", members) ?? request.agent

@@ -23,8 +23,9 @@ struct KeyRoutes: Sendable {
     private func create(_ request: Request) async throws -> Response {
         let caller = try access.caller(request, with: .keys)
         let body = try await request.body.collect(upTo: ManagementPlane.bodyMaxBytes)
-        let wanted = try KeyRequestReader(now: now()).read(body)
-        try check(caller, mayGive: wanted.rights, models: wanted.models)
+        let grant = KeyGrant(caller: caller)
+        let wanted = try KeyRequestReader(now: now(), standardTenant: grant.standardTenant).read(body)
+        try grant.checkMaking(wanted)
         let (record, secret) = try await keys.create(wanted)
         return .json(status: .created) { json in
             record.write(to: &json, at: now())
@@ -33,8 +34,8 @@ struct KeyRoutes: Sendable {
     }
 
     private func list(_ request: Request) async throws -> Response {
-        try access.caller(request, with: .keys)
-        let records = try await keys.list()
+        let grant = KeyGrant(caller: try access.caller(request, with: .keys))
+        let records = try await keys.list().filter(grant.sees)
         let time = now()
         return .list { json in
             for record in records { json.object { record.write(to: &$0, at: time) } }
@@ -42,15 +43,15 @@ struct KeyRoutes: Sendable {
     }
 
     private func show(_ request: Request, _ context: ManagementContext) async throws -> Response {
-        try access.caller(request, with: .keys)
-        let id = try context.decodedParameter("id")
-        guard let record = try await keys.list().first(where: { $0.id == id }) else { throw unknown(id) }
+        let record = try await key(context, KeyGrant(caller: try access.caller(request, with: .keys)))
         return .json { record.write(to: &$0, at: now()) }
     }
 
     private func revoke(_ request: Request, _ context: ManagementContext) async throws -> Response {
-        try access.caller(request, with: .keys)
+        let grant = KeyGrant(caller: try access.caller(request, with: .keys))
         let id = try context.decodedParameter("id")
+        // The administrator's key from the environment is in no list.
+        if !keys.isConfigured(id: id) { try grant.checkRevoking(try await key(context, grant)) }
         guard let record = try await keys.revoke(id: id) else { throw unknown(id) }
         return .json { json in
             record.write(to: &json, at: now())
@@ -70,9 +71,9 @@ struct KeyRoutes: Sendable {
                 message: "The administrator's key comes from MARTLET_ADMIN_KEY and is not stored: change it there, then restart the gateway, "
                     + "or reload its configuration where the variable is a file:// reference.")
         }
-        guard let known = try await keys.list().first(where: { $0.id == id }) else { throw unknown(id) }
-        // Whoever gets the new secret can do what the key may do.
-        try check(caller, mayGive: known.rights, models: known.models)
+        let grant = KeyGrant(caller: caller)
+        let known = try await key(context, grant)
+        try grant.checkRotating(known)
         if let end = known.expiresAt, now() >= end {
             throw APIError(status: 409, code: "key_expired", message: "The API key '\(id)' has expired; make another one.")
         }
@@ -87,18 +88,11 @@ struct KeyRoutes: Sendable {
         }
     }
 
-    /// Else whoever may make keys could make one that may do anything. Calls to models are what keys are made for, but to the caller's own only.
-    private func check(_ caller: Principal, mayGive rights: Rights, models: [String]) throws {
-        let excess = rights.subtracting(caller.rights.union(.inference))
-        guard excess.isEmpty else { throw GatewayError.missingRight(excess.names.joined(separator: ", ")) }
-        guard !caller.models.isEmpty else { return }
-        let foreign = models.filter { model in !caller.models.contains { $0.covers(Glob(model)) } }
-        guard foreign.isEmpty, !models.isEmpty else {
-            let asked = models.isEmpty ? "all models" : foreign.joined(separator: ", ")
-            throw APIError(
-                status: 403, code: "models_not_yours",
-                message: "Your own key may use \(caller.models.map(\.pattern).joined(separator: ", ")), so it cannot give a key \(asked).")
-        }
+    /// The key that the path names, where the caller may know of it.
+    private func key(_ context: ManagementContext, _ grant: KeyGrant) async throws -> KeyRecord {
+        let id = try context.decodedParameter("id")
+        guard let record = try await keys.list().first(where: { $0.id == id }), grant.sees(record) else { throw unknown(id) }
+        return record
     }
 
     private func unknown(_ id: String) -> APIError {
