@@ -41,6 +41,7 @@ package struct Gateway: Sendable {
         // Only SIGTERM and SIGINT end a gateway: a terminal that is closed must not cut running calls, and who asks for a reload before there
         // is anything to reload has what was asked for.
         signal(SIGHUP, SIG_IGN)
+        MemoryService.limitArenas(loops: settings.server.loops ?? System.coreCount)
         let parts = try await GatewayParts(settings: settings, reloader: reloader, files: fileLimit(), logger: logger)
         let doors = try await EdgeDoors(parts, settings.server, logger: logger)
         // The group ends services from the last to the first: first the edge drains, then the control plane, and the journal is shipped last.

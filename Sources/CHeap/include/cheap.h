@@ -10,4 +10,7 @@ size_t cheap_free_bytes(void);
 /// Gives free memory of all arenas back to the system, whole pages of it. Returns whether there was any.
 int cheap_trim(void);
 
+/// Has all threads together use at most so many arenas from now on. Returns whether the allocator took it.
+int cheap_limit_arenas(int count);
+
 #endif
