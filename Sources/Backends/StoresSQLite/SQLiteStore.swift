@@ -31,7 +31,8 @@ package final class SQLiteStore: Sendable {
             configuration.prepareDatabase { database in
                 // GRDB's readers would wait for ten seconds.
                 try database.execute(sql: "PRAGMA busy_timeout = \(busyMilliseconds)")
-                try database.execute(sql: "PRAGMA cache_size = -16384")
+                // In KiB. The writer keeps the pages of its indexes; each of up to five readers would come to hold as much for nothing.
+                try database.execute(sql: "PRAGMA cache_size = \(database.configuration.readonly ? -2048 : -16384)")
                 // Statements of many rows would keep their undo in files.
                 try database.execute(sql: "PRAGMA temp_store = MEMORY")
                 // Four times SQLite's own: pages that many transactions change are written to the file less often.
