@@ -59,6 +59,21 @@ struct HeadWriter {
         count += digits
     }
 
+    /// A length as a chunk tells it; not negative.
+    mutating func put(hexadecimal number: Int) {
+        precondition(count + 16 <= capacity)
+        let digits = max(1, (Int.bitWidth - number.leadingZeroBitCount + 3) / 4)
+        var rest = UInt64(number)
+        var at = count + digits
+        while at > count {
+            at -= 1
+            let digit = UInt8(truncatingIfNeeded: rest) & 15
+            start[at] = digit < 10 ? digit + 0x30 : digit - 10 + UInt8(ascii: "a")
+            rest >>= 4
+        }
+        count += digits
+    }
+
     /// Microseconds as milliseconds with three decimals.
     mutating func put(millisecondsFromMicroseconds microseconds: Int64) {
         let value = max(0, microseconds)

@@ -123,11 +123,16 @@ extension Lane {
             return
         }
         if bytes.readableBytes <= 8192 {
-            var chunk = ByteBufferAllocator().buffer(capacity: bytes.readableBytes + 12)
-            chunk.writeHexadecimal(bytes.readableBytes)
-            chunk.writeStaticString("\r\n")
-            chunk.writeImmutableBuffer(bytes)
-            chunk.writeStaticString("\r\n")
+            let size = bytes.readableBytes + 20
+            var chunk = ByteBufferAllocator().buffer(capacity: size)
+            chunk.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
+                var writer = HeadWriter(target)
+                writer.put(hexadecimal: bytes.readableBytes)
+                writer.put("\r\n")
+                writer.put(bytes)
+                writer.put("\r\n")
+                return writer.count
+            }
             write(chunk)
         } else {
             var size = ByteBuffer()

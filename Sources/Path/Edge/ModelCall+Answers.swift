@@ -54,11 +54,11 @@ extension ModelCall {
         case .raw(let held):
             lane.writeChunk(held)
             endChunks()
-        case .events(let scanner):
+        case .events:
             var last = ByteBuffer()
             if facts.wantsStreamCost, let recorded { last.writeCostEvent(of: self, recorded) }
             // Clients finish at this mark; a provider that forgets it must not leave them waiting.
-            if !scanner.hasError { last.writeStaticString("data: [DONE]\n\n") }
+            if !stream.hasError { last.writeStaticString("data: [DONE]\n\n") }
             lane.writeChunk(last)
             endChunks()
         }
@@ -83,7 +83,7 @@ extension ModelCall {
     /// Ends a stream that cannot be completed: with an error event where the client can read one, else by breaking the connection, since
     /// anything else would look like a complete answer.
     func breakOff(_ error: GatewayError) {
-        guard case .events(let scanner) = passing, !scanner.isInsideEvent else {
+        guard case .events = passing, !stream.isInsideEvent else {
             lane.releaseBody()
             lane.context?.close(promise: nil)
             return

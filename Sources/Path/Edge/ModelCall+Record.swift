@@ -10,38 +10,25 @@ extension ModelCall {
         let now = NIODeadline.now()
         var outcome = outcome
         var error = error
-        if outcome == .success, case .events(let scanner) = passing, scanner.hasError {
+        if outcome == .success, case .events = passing, stream.hasError {
             // The provider ended its stream with an error of its own, which the client has seen.
             outcome = .upstreamError
             error = .streamCut(provider: deployment?.provider.id ?? "")
         }
         let tokens = usage(outcome)
         let latency = (now - began).nanoseconds / 1000
-        var record = UsageRecord(
-            id: loop.settler.nextRecordID(), startedAt: startedAt, requestID: requestID, endpoint: endpoint,
-            isStream: request?.isStream ?? false, requestedModel: request?.model ?? "", tokens: tokens, latencyMicroseconds: latency,
+        let record = UsageRecord(
+            id: loop.settler.nextRecordID(), startedAt: startedAt, requestID: requestID,
+            tenant: principal?.tenant ?? "", team: principal?.team ?? "", agent: principal?.agent ?? "", user: principal?.user ?? "",
+            keyID: principal?.keyID ?? "", endpoint: endpoint, isStream: request?.isStream ?? false, requestedModel: request?.model ?? "",
+            servedModel: deployment?.model ?? "", provider: deployment?.provider.id ?? "", deployment: deployment?.name ?? "",
+            tokens: tokens, cost: model?.price.cost(of: tokens) ?? .zero, priceVersion: model?.priceVersion ?? "",
+            priceIsKnown: model?.price.isKnown ?? true, latencyMicroseconds: latency,
+            firstByteMicroseconds: firstByteAt.map { ($0 - began).nanoseconds / 1000 } ?? -1,
             overheadMicroseconds: max(0, latency - waitedNanoseconds / 1000), attempts: Int64(walk.attempts), outcome: outcome,
             status: Int64(status(outcome, error)), errorCode: error?.code ?? leaveReason, fallbackReason: fallbackReason,
             promptBytes: Int64(bodyBytes), clientAddress: lane.clientAddress, endUser: request?.endUser ?? "", session: facts.session,
             tags: facts.tags)
-        if let principal {
-            record.tenant = principal.tenant
-            record.team = principal.team
-            record.agent = principal.agent
-            record.user = principal.user
-            record.keyID = principal.keyID
-        }
-        if let firstByteAt { record.firstByteMicroseconds = (firstByteAt - began).nanoseconds / 1000 }
-        if let deployment {
-            record.servedModel = deployment.model
-            record.provider = deployment.provider.id
-            record.deployment = deployment.name
-        }
-        if let model {
-            record.cost = model.price.cost(of: tokens)
-            record.priceVersion = model.priceVersion
-            record.priceIsKnown = model.price.isKnown
-        }
         recorded = Recorded(cost: record.cost, tokens: tokens, latencyMicroseconds: latency, overheadMicroseconds: record.overheadMicroseconds)
         if let hold = hold.take() {
             loop.settler.callEnded()
@@ -65,10 +52,9 @@ extension ModelCall {
         case .raw:
             if let usage = meter.usage { return usage }
             return estimatedUsage(promptBytes: Int64(bodyBytes), contentBytes: meter.contentBytes, contentEvents: 0)
-        case .events(let scanner):
-            if let usage = scanner.usage { return usage }
-            return estimatedUsage(
-                promptBytes: Int64(bodyBytes), contentBytes: scanner.contentBytes, contentEvents: scanner.contentEvents)
+        case .events:
+            if let usage = stream.usage { return usage }
+            return estimatedUsage(promptBytes: Int64(bodyBytes), contentBytes: stream.contentBytes, contentEvents: stream.contentEvents)
         }
     }
 

@@ -18,7 +18,8 @@ extension ModelCall: UpstreamListener {
         case _ where head.isEncoded: attemptFailed(.invalid)
         case 200..<300 where head.isEventStream && request?.isStream == true:
             // Nothing goes out before the first event is here: a stream that dies before it can still become an error or a fallback.
-            passing = .events(OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false)))
+            stream = OpenAIStreamScanner(hidesUsage: !(request?.wantsUsageChunk ?? false))
+            passing = .events
         case 200..<300 where head.isJSON:
             passing = .whole
             report(.upstreamHead(.plain))
@@ -82,25 +83,23 @@ extension ModelCall: UpstreamListener {
     }
 
     private func pass(events bytes: ByteBuffer) {
-        guard case .events(var scanner) = passing else { return }
-        // Taken out while it works: a second reference would have it copy its buffers.
-        passing = .nothing
-        let output = scanner.feed(bytes)
-        let isDone = scanner.isDone
-        passing = .events(scanner)
-        if scanner.hasError, scanner.contentEvents == 0, !walk.hasForwardedHead {
+        let output = stream.feed(bytes)
+        let isDone = stream.isDone
+        // Asked now: what is sent may end this attempt.
+        let isBroken = stream.isBroken
+        if stream.hasError, stream.contentEvents == 0, !walk.hasForwardedHead {
             // The stream is an error from its first event on: the client has nothing yet, so it can still become another attempt or a status.
-            providersError = scanner.errorEvent?.eventData
+            providersError = stream.errorEvent?.eventData
             attemptFailed(.errorInSuccess)
             return
         }
-        if isDone, scanner.isEmpty {
+        if isDone, stream.isEmpty {
             // An end without a beginning: whatever this was, it was no answer.
             attemptFailed(.invalid)
             return
         }
         send(events: output, isEnd: isDone)
-        guard !scanner.isBroken else {
+        guard !isBroken else {
             if !isOver { attemptFailed(.invalid) }
             return
         }
@@ -136,11 +135,9 @@ extension ModelCall: UpstreamListener {
                 attemptFailed(.invalid)
             }
         case .raw: meter.isWholeObject ? report(.upstreamEnd) : attemptFailed(.cut)
-        case .events(var scanner):
-            passing = .nothing
-            let rest = scanner.rest()
-            let isComplete = !scanner.isBroken && (scanner.isDone || scanner.hasFinish || scanner.hasError)
-            passing = .events(scanner)
+        case .events:
+            let rest = stream.rest()
+            let isComplete = !stream.isBroken && (stream.isDone || stream.hasFinish || stream.hasError)
             send(events: rest, isEnd: isComplete)
             isComplete ? report(.upstreamEnd) : attemptFailed(.cut)
         }

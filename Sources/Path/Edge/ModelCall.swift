@@ -15,8 +15,8 @@ final class ModelCall {
         case nothing
         /// Kept whole, then sent with every header final.
         case whole
-        /// Server-sent events, as they come.
-        case events(OpenAIStreamScanner)
+        /// Server-sent events, as they come through `stream`.
+        case events
         /// A large plain answer, as it comes; the last piece is held back until the record is written.
         case raw(held: ByteBuffer)
     }
@@ -51,6 +51,8 @@ final class ModelCall {
 
     var answerHead: UpstreamHead?
     var passing = Passing.nothing
+    /// Reads the events of a stream. It stands by itself, since taking it out of `passing` and back would copy it for each frame.
+    var stream = OpenAIStreamScanner(hidesUsage: false)
     var gathered = ByteBuffer()
     var meter = OpenAIAnswerMeter()
     /// The error object of an attempt whose status spoke of success.
@@ -59,9 +61,9 @@ final class ModelCall {
     /// Why a client counts as gone that has not left by itself.
     var leaveReason = ""
     /// When the attempt in hand was ordered, and when its request went out.
-    var orderedAt = NIODeadline.now()
+    var orderedAt = NIODeadline.distantPast
     var sentAt: NIODeadline?
-    var lastByteAt = NIODeadline.now()
+    var lastByteAt = NIODeadline.distantPast
     private var pausedAt: NIODeadline?
     /// Time spent waiting for providers, all attempts together, in nanoseconds.
     private(set) var waitedNanoseconds: Int64 = 0
