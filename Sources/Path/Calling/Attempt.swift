@@ -39,7 +39,7 @@ final class Attempt: UpstreamAttempt {
     }
 
     /// The request goes out on this connection.
-    func run(on connection: UpstreamConnection, request: [ByteBuffer]) {
+    func run(on connection: UpstreamConnection, request: UpstreamRequest) {
         state = .running(connection)
         listener?.upstreamStarted()
         connection.carry(self, request: request)

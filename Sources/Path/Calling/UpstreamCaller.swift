@@ -143,13 +143,13 @@ package final class UpstreamCaller: UpstreamCalling {
     /// Takes a connection back for the next call.
     func keep(_ connection: UpstreamConnection) {
         let pool = connection.pool
-        guard !isShutDown, !pool.isRetired, connection.generation == pool.generation,
-            NIODeadline.now() - connection.openedAt < UpstreamCaller.ageMax
+        let now = NIODeadline.now()
+        guard !isShutDown, !pool.isRetired, connection.generation == pool.generation, now - connection.openedAt < UpstreamCaller.ageMax
         else {
             connection.abandon()
             return
         }
-        connection.becameIdle()
+        connection.becameIdle(at: now)
         pool.idle.append(connection)
         idleCount += 1
         if sweep == nil {
@@ -195,7 +195,7 @@ package final class UpstreamCaller: UpstreamCalling {
 
     // MARK: The request's bytes
 
-    private func request(_ order: UpstreamOrder) -> [ByteBuffer] {
+    private func request(_ order: UpstreamOrder) -> UpstreamRequest {
         var length = 0
         for part in order.body { length += part.readableBytes }
         let head = order.provider.requestHeads[Int(order.endpoint.rawValue)]
@@ -218,8 +218,16 @@ package final class UpstreamCaller: UpstreamCalling {
             if isSmall { for part in order.body { part.withUnsafeReadableBytes { writer.put($0) } } }
             return writer.count
         }
-        return isSmall ? [first] : [first] + order.body
+        return UpstreamRequest(head: first, rest: isSmall ? [] : order.body)
     }
+}
+
+/// The bytes of a request, in order.
+struct UpstreamRequest {
+    /// The head, and a small body behind it.
+    let head: ByteBuffer
+    /// A large body, piece by piece.
+    let rest: [ByteBuffer]
 }
 
 /// Writes a request into memory of the right size, without a check of the buffer in between.

@@ -56,7 +56,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     // MARK: For the pool and the attempt
 
     /// Sends a request. The connection belongs to the attempt until its answer is over.
-    func carry(_ attempt: Attempt, request: [ByteBuffer]) {
+    func carry(_ attempt: Attempt, request: UpstreamRequest) {
         self.attempt = attempt
         callsCarried += 1
         parser.reset()
@@ -65,8 +65,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
         resume()
         guard let context else { return }
         isCarrying = true
-        for part in request { context.write(wrapOutboundOut(part), promise: nil) }
-        context.flush()
+        if request.rest.isEmpty {
+            context.writeAndFlush(wrapOutboundOut(request.head), promise: nil)
+        } else {
+            context.write(wrapOutboundOut(request.head), promise: nil)
+            for part in request.rest { context.write(wrapOutboundOut(part), promise: nil) }
+            context.flush()
+        }
         isCarrying = false
     }
 
@@ -95,8 +100,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
         }
     }
 
-    func becameIdle() {
-        idleSince = .now()
+    func becameIdle(at now: NIODeadline) {
+        idleSince = now
         hasWaited = true
     }
 
