@@ -15,7 +15,6 @@ let house: [SwiftSetting] = [
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
-let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -82,7 +81,7 @@ let package = Package(
         ours("Contracts", "Contracts", ["Vocabulary", nio]),
         ours("Dialects", "Dialects", ["Vocabulary", "CScan", nio]),
         ours("Walk", "Path/Walk", ["Vocabulary"]),
-        ours("Edge", "Path/Edge", ["Walk", "Vocabulary", "Contracts", "Dialects", nio, nioPosix, nioHTTP1, nioSSL, nioTLS]),
+        ours("Edge", "Path/Edge", ["Walk", "Vocabulary", "Contracts", "Dialects", nio, nioPosix, nioSSL, nioTLS]),
         ours("Identity", "Path/Identity", ["Vocabulary", "Contracts", crypto]),
         ours("Admission", "Path/Admission", ["Vocabulary", "Contracts"]),
         ours("Routing", "Path/Routing", ["Vocabulary", "Contracts"]),
@@ -115,7 +114,7 @@ let package = Package(
             name: "FunctionBench",
             dependencies: [
                 "Vocabulary", "Contracts", "Dialects", "Walk", "Edge", "Identity", "Admission", "Routing", "Calling", "Settling", "Telemetry",
-                nio, nioEmbedded, nioHTTP1, logging,
+                nio, logging,
             ],
             path: "Benchmarks/functions", exclude: ["thresholds.json"], swiftSettings: house,
             linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-debug"], .when(platforms: [.linux]))]),

@@ -1,7 +1,6 @@
 internal import Contracts
 internal import Dialects
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// How answers become bytes: heads are written straight into one buffer, without a list of headers in between.
@@ -54,7 +53,7 @@ extension Lane {
         answer.writeImmutableBuffer(hints)
         finishHead(length: body.readableBytes, to: &answer)
         // A HEAD request gets the head that GET would have got.
-        if head?.method != .HEAD { answer.writeImmutableBuffer(body) }
+        if !isHEAD { answer.writeImmutableBuffer(body) }
         write(answer)
         flush()
         answered()

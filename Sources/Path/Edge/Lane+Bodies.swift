@@ -1,6 +1,5 @@
 internal import Dialects
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// Bodies of requests, and the memory that all of them share.
@@ -22,15 +21,22 @@ extension Lane {
                 return
             }
             append(bytes)
-        case .dropBody, .lingering:
-            droppedBytes += bytes.readableBytes
-            if droppedBytes > Lane.dropMaxBytes { context?.close(promise: nil) }
+        case .dropBody, .lingering: drop(bytes)
         case .idle, .call, .control, .closed: break
         }
     }
 
+    /// What comes behind a refusal is read, so that the client can read that, but not for ever.
+    func drop(_ bytes: ByteBuffer) {
+        droppedBytes += bytes.readableBytes
+        if droppedBytes > Lane.dropMaxBytes { context?.close(promise: nil) }
+    }
+
     func append(_ bytes: ByteBuffer) {
-        if body.readableBytes == 0, facts?.contentLength == bytes.readableBytes {
+        // As it came, unless the few bytes would keep a large buffer for as long as the call takes.
+        if body.readableBytes == 0, facts?.contentLength == bytes.readableBytes,
+            bytes.storageCapacity <= max(Lane.keptBufferBytes, 4 * bytes.readableBytes)
+        {
             body = bytes
             return
         }
@@ -40,6 +46,8 @@ extension Lane {
         }
         body.writeImmutableBuffer(bytes)
     }
+
+    private static let keptBufferBytes = 8 << 10
 
     func endBody() {
         switch phase {

@@ -1,26 +1,26 @@
 internal import Contracts
 internal import Dialects
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// The control plane's side of a lane: the request is read whole, handed over, and its answer is written as it comes.
 extension Lane {
-    func beginControl(_ head: HTTPRequestHead, _ facts: RequestFacts) {
-        if let expect = facts.expect, !isName(expect, "100-continue") { return refuse(.expectationFailed) }
+    func beginControl(_ facts: RequestFacts) {
+        controlHeaders = facts.takeHeaders()
+        if facts.expects == .other { return refuse(.expectationFailed) }
         if let length = facts.contentLength, length > loop.options.controlBodyMaxBytes {
             return refuse(.bodyTooLarge(limitBytes: loop.options.controlBodyMaxBytes))
         }
         phase = .controlBody
-        if facts.expect != nil { sendContinue() }
+        if facts.expects == .goOn { sendContinue() }
     }
 
     func submitControl() {
-        guard let head else { return }
+        guard let facts else { return }
         phase = .control
         let request = ControlRequest(
-            method: head.method.rawValue, uri: head.uri, headers: head.headers.map { (name: $0.name, value: $0.value) }, body: body,
-            clientAddress: clientAddress, requestID: requestID)
+            method: facts.method.name, uri: facts.uri, headers: controlHeaders, body: body, clientAddress: clientAddress, requestID: requestID)
+        controlHeaders = []
         releaseBody()
         let writer = LaneControlWriter(lane: self, loop: loop.loop, ticket: ticket)
         if !loop.control.submit(request, to: writer) { refuse(.overloaded) }
@@ -43,7 +43,7 @@ extension Lane {
             answer.writeString("x-request-id: \(requestID)\r\n")
         }
         answer.writeImmutableBuffer(loop.dateLine(at: WallTime.now))
-        controlIsChunked = contentLength == nil && !isHTTP10 && status != 204 && status != 304 && self.head?.method != .HEAD
+        controlIsChunked = contentLength == nil && !isHTTP10 && status != 204 && status != 304 && !isHEAD
         if contentLength == nil, isHTTP10 { closeWithAnswer() }
         hasSaidClose = willClose
         answer.writeString(hasSaidClose ? "connection: close\r\n" : (isHTTP10 ? "connection: keep-alive\r\n" : ""))
@@ -58,7 +58,7 @@ extension Lane {
 
     func controlBody(_ ticket: UInt64, _ bytes: ByteBuffer) -> EventLoopFuture<Void> {
         guard let context, (try? requireControl(ticket)) != nil else { return loop.loop.makeFailedFuture(ChannelError.ioOnClosedChannel) }
-        guard bytes.readableBytes > 0, head?.method != .HEAD else { return loop.loop.makeSucceededVoidFuture() }
+        guard bytes.readableBytes > 0, !isHEAD else { return loop.loop.makeSucceededVoidFuture() }
         if !controlIsChunked {
             writtenBytes &+= bytes.readableBytes
             return context.writeAndFlush(wrapOutboundOut(bytes))

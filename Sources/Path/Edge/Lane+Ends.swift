@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 internal import NIOSSL
 internal import NIOTLS
 internal import Vocabulary
@@ -127,8 +126,12 @@ extension Lane {
         releaseAnswer()
     }
 
-    func unreadable(_ error: HTTPParserError) {
-        let refusal: GatewayError = error == .headerOverflow ? .headTooLarge : .malformedRequest(String(describing: error))
+    func unreadable(_ failure: RequestParser.Failure) {
+        let refusal: GatewayError
+        switch failure {
+        case .malformed(let message): refusal = .malformedRequest(message)
+        case .tooLarge: refusal = .headTooLarge
+        }
         giveUpInput()
         switch phase {
         case .callBody: call?.refuse(refusal)
@@ -144,12 +147,11 @@ extension Lane {
     /// Refuses what cannot be read as a request at all, or not safely; the connection ends with the answer.
     func refuseHead(_ error: GatewayError) {
         giveUpInput()
-        if head == nil {
-            // Nothing of it is known; the facts are those of the request before.
+        if facts == nil {
+            // Nothing of it is known; the id is that of the request before.
             requestID = loop.makeRequestID()
-            facts = nil
+            facts = RequestFacts(RequestParser.Context())
         }
-        facts = facts ?? RequestFacts(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/"), addressHeader: nil)
         phase = .controlBody
         send(.refusal(error, attempts: 0))
     }

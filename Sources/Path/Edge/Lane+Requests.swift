@@ -1,81 +1,62 @@
 internal import Contracts
 internal import Dialects
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// What a head asks for, and what can be refused by it alone.
 extension Lane {
-    func begin(_ head: HTTPRequestHead) {
+    func begin(_ facts: RequestFacts) {
         guard case .idle = phase else { return }
-        var head = head
         headBegan = nil
         requestBegan = lastProgress
         windowBegan = lastProgress
         windowBytes = 0
         idleUnsentBytes = nil
         ticket &+= 1
-        let facts = RequestFacts(head, addressHeader: speaksForOthers ? loop.options.proxies.header : nil)
-        if head.uri.utf8.first != UInt8(ascii: "/") { takeOtherForm(of: &head, facts) }
-        self.head = head
         self.facts = facts
         requestID = facts.requestID ?? loop.makeRequestID()
-        closesAfterAnswer = !head.isKeepAlive || facts.endsInput
+        closesAfterAnswer = !facts.keepsAlive
         isInputBroken = false
         hasSaidClose = false
         droppedBytes = 0
         if speaksForOthers { clientAddress = loop.options.proxies.client(facts.forwarded)?.description ?? peerAddress }
-        let target = RequestTarget(uri: head.uri)
         if let fault = facts.fault {
             // Another server on the way may have read it otherwise: nothing behind it can be trusted to be a request of its own.
             giveUpInput()
-            guard case .model = target else { return refuseHead(fault) }
+            guard case .model = facts.target else { return refuseHead(fault) }
         }
-        switch target {
-        case .model(let endpoint): beginCall(endpoint, head, facts)
-        case .modelList: beginModels(nil, head, facts)
-        case .modelItem(let id): beginModels(id, head, facts)
+        switch facts.target {
+        case .model(let endpoint): beginCall(endpoint, facts)
+        case .modelList: beginModels(nil, facts)
+        case .modelItem(let id): beginModels(id, facts)
         case .unknown(let path): refuse(.unknownPath(path))
-        case .control: beginControl(head, facts)
+        case .control: beginControl(facts)
         }
     }
 
-    /// The absolute form of a target (RFC 9112 §3.2.2) becomes the usual one, so that both planes see paths only.
-    private func takeOtherForm(of head: inout HTTPRequestHead, _ facts: RequestFacts) {
-        guard head.method != .CONNECT, let path = originForm(of: head.uri) else {
-            facts.note(.malformedRequest("the request target is neither a path nor a URL"))
-            return
-        }
-        head.uri = path.text
-        guard let authority = path.authority else { return }
-        if !isSameHost(authority, facts.host, scheme: path.scheme) {
-            facts.note(.malformedRequest("the request target names another host than the Host header"))
-        }
-    }
-
-    private func beginCall(_ endpoint: Endpoint, _ head: HTTPRequestHead, _ facts: RequestFacts) {
+    private func beginCall(_ endpoint: Endpoint, _ facts: RequestFacts) {
         let snapshot = loop.currentSnapshot()
         let call = ModelCall(lane: self, endpoint: endpoint, snapshot: snapshot, requestID: requestID, facts: facts)
         self.call = call
         phase = .callBody
-        switch check(head, facts, endpoint: endpoint, snapshot: snapshot, now: call.startedAt) {
+        switch check(facts, endpoint: endpoint, snapshot: snapshot, now: call.startedAt) {
         case .failure(let error): call.refuse(error)
         case .success(let principal):
             call.begin(principal)
             // The answer before this one may have left the client with more than it can take at once.
             if unwritableSince != nil { call.clientWritability(false) }
             reserveBody(facts)
-            if facts.expect != nil { sendContinue() }
+            if facts.expects == .goOn { sendContinue() }
         }
     }
 
     /// Everything that can be refused by the head alone.
     private func check(
-        _ head: HTTPRequestHead, _ facts: RequestFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
+        _ facts: RequestFacts, endpoint: Endpoint, snapshot: Snapshot, now: WallTime
     ) -> Result<Principal, GatewayError> {
         if let fault = facts.fault { return .failure(fault) }
-        if head.method != .POST { return .failure(.wrongMethod(allowed: "POST")) }
-        if let expect = facts.expect, !isName(expect, "100-continue") { return .failure(.expectationFailed) }
+        if facts.method != .post { return .failure(.wrongMethod(allowed: "POST")) }
+        if facts.expects == .other { return .failure(.expectationFailed) }
         switch identify(facts, snapshot, now) {
         case .failure(let error): return .failure(error)
         case .success(let principal):
@@ -101,9 +82,9 @@ extension Lane {
         return answer
     }
 
-    private func beginModels(_ id: String?, _ head: HTTPRequestHead, _ facts: RequestFacts) {
+    private func beginModels(_ id: String?, _ facts: RequestFacts) {
         let snapshot = loop.currentSnapshot()
-        guard head.method == .GET else { return refuse(.wrongMethod(allowed: "GET")) }
+        guard facts.method == .get else { return refuse(.wrongMethod(allowed: "GET")) }
         switch identify(facts, snapshot, WallTime.now) {
         case .failure(let error): refuse(error)
         case .success(let principal):

@@ -1,7 +1,6 @@
 internal import Contracts
 internal import Dialects
 import NIOCore
-import NIOHTTP1
 internal import Vocabulary
 
 /// One client connection: reads requests, keeps them in order over both planes, and gives each to the walk or to the control plane.
@@ -10,7 +9,7 @@ internal import Vocabulary
 /// any further. What a head asks for is in `Lane+Requests`, the walk of a model call in ``ModelCall``; bodies are in `Lane+Bodies`, answers in
 /// `Lane+Answers`, the control plane's side in `Lane+Control`, limits of time in `Lane+Timers`, beginnings and ends in `Lane+Ends`.
 final class Lane: ChannelDuplexHandler {
-    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -53,7 +52,8 @@ final class Lane: ChannelDuplexHandler {
     let entry: Entry
     var phase = Phase.idle
     var context: ChannelHandlerContext?
-    var head: HTTPRequestHead?
+    private var parser = RequestParser()
+    /// The request in hand.
     var facts: RequestFacts?
     var requestID = ""
     var call: ModelCall?
@@ -61,7 +61,7 @@ final class Lane: ChannelDuplexHandler {
     /// What of the process's budget this connection holds.
     var budgetHeld = 0
     var budgetWaitSince: NIODeadline?
-    var waiting: CircularBuffer<HTTPServerRequestPart> = []
+    var waiting: CircularBuffer<RequestParser.Event> = []
     private var isTakingWaiting = false
     private var isReadWanted = false
     var closesAfterAnswer = false
@@ -102,6 +102,8 @@ final class Lane: ChannelDuplexHandler {
     var hasOpened = false
     /// Grows with every request; answers of the control plane carry it.
     var ticket: UInt64 = 0
+    /// Of a request that is for the control plane.
+    var controlHeaders: [(name: String, value: String)] = []
     var controlIsChunked = false
     var knownCredential: (text: String, principal: Principal, generation: UInt64)?
 
@@ -147,12 +149,7 @@ final class Lane: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let error = error as? HTTPParserError {
-            // The connection ended within a message: that is a client that left, not one that wrote nonsense.
-            if error == .invalidEOFState { inputClosed() } else { unreadable(error) }
-        } else {
-            broken(error, context)
-        }
+        broken(error, context)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -176,8 +173,36 @@ final class Lane: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let part = unwrapInboundIn(data)
-        sawPart = true
+        let bytes = unwrapInboundIn(data)
+        switch phase {
+        case .lingering:
+            // Nothing of it will be answered.
+            sawPart = true
+            drop(bytes)
+        case .closed: break
+        case .idle, .callBody, .call, .dropBody, .controlBody, .control:
+            parser.feed(bytes)
+            readRequests()
+        }
+    }
+
+    private func readRequests() {
+        do throws(RequestParser.Failure) {
+            while let part = try parser.next(readingContext) {
+                sawPart = true
+                give(part)
+            }
+        } catch {
+            sawPart = true
+            unreadable(error)
+        }
+    }
+
+    private var readingContext: RequestParser.Context {
+        RequestParser.Context(addressHeader: speaksForOthers ? loop.options.proxies.header : nil, knownCredential: knownCredential?.text ?? "")
+    }
+
+    private func give(_ part: RequestParser.Event) {
         switch phase {
         case .idle, .callBody, .dropBody, .controlBody, .lingering:
             guard waiting.isEmpty, budgetWaitSince == nil else {
@@ -204,10 +229,10 @@ final class Lane: ChannelDuplexHandler {
 
     // MARK: Parts of requests
 
-    private func take(_ part: HTTPServerRequestPart) {
+    private func take(_ part: RequestParser.Event) {
         lastProgress = .now()
         switch part {
-        case .head(let head): begin(head)
+        case .head(let facts): begin(facts)
         case .body(let bytes): takeBody(bytes)
         case .end: endBody()
         }
@@ -228,7 +253,7 @@ final class Lane: ChannelDuplexHandler {
             send(reply)
             return
         }
-        let isShort = (facts.contentLength ?? (facts.isChunked ? Int.max : 0)) <= Lane.dropKeepsConnectionMaxBytes && facts.expect == nil
+        let isShort = (facts.contentLength ?? (facts.isChunked ? Int.max : 0)) <= Lane.dropKeepsConnectionMaxBytes && facts.expects == .nothing
         if !isBodyComing || isShort {
             if isBodyComing { phase = .dropBody(then: reply) } else { send(reply) }
             readOn()
@@ -254,7 +279,7 @@ final class Lane: ChannelDuplexHandler {
         case .dropBody: bodyIsOpen = isInputBroken
         case .call, .control, .lingering, .closed: bodyIsOpen = false
         }
-        head = nil
+        facts = nil
         // Only a client that has been told may be left: an answer that was begun before a drain did not say so, and its connection ends when
         // the drain closes what is idle.
         guard !closesAfterAnswer, !hasSaidClose else {
@@ -297,7 +322,9 @@ final class Lane: ChannelDuplexHandler {
 
     /// Whether the connection ends with the answer in hand. A drain lets go of it, but first answers what has been read already.
     var willClose: Bool { closesAfterAnswer || (loop.drainState.isDraining && waiting.isEmpty) }
-    var isHTTP10: Bool { head.map { $0.version.major == 1 && $0.version.minor == 0 } ?? false }
+    var isHTTP10: Bool { facts?.isHTTP10 ?? false }
+    /// Whether the answer has a head only (RFC 9110 §9.3.2).
+    var isHEAD: Bool { facts?.method == .head }
 
     /// The answer has no end of its own: it ends with the connection.
     func closeWithAnswer() { closesAfterAnswer = true }

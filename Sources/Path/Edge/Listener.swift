@@ -1,6 +1,5 @@
 import Glibc
 package import NIOCore
-import NIOHTTP1
 package import NIOPosix
 internal import NIOSSL
 
@@ -72,7 +71,6 @@ package final class Listener: Sendable {
                     if entry.isTLS, let tls = options.tls {
                         try pipeline.addHandlers(TLSDoor(counters: options.counters), NIOSSLServerHandler(context: tls.context))
                     }
-                    try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
                     try pipeline.addHandler(Lane(loop: loops.loop(of: channel.eventLoop), entry: entry))
                 }
             }
