@@ -135,10 +135,11 @@ package final class Snapshot: Sendable {
     /// The model of that public name.
     package func model(named name: UnsafeRawBufferPointer) -> Model? {
         guard let candidates = modelsByHash[fnv1a(name)] else { return nil }
-        return candidates.first { candidate in
+        for candidate in candidates {
             var own = candidate.name
-            return own.withUTF8 { $0.count == name.count && $0.elementsEqual(name) }
+            if own.withUTF8({ isSame(UnsafeRawBufferPointer($0), name) }) { return candidate }
         }
+        return nil
     }
 
     /// The model of that public name.
@@ -146,6 +147,12 @@ package final class Snapshot: Sendable {
         var name = name
         return name.withUTF8 { model(named: UnsafeRawBufferPointer($0)) }
     }
+}
+
+private func isSame(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+    guard one.count == other.count else { return false }
+    for index in 0..<one.count where one[index] != other[index] { return false }
+    return true
 }
 
 /// FNV-1a, 64 bits: names in a configuration are few and the operator's own, so collisions need no defence, only an equality check.
