@@ -63,8 +63,25 @@ extension Provider {
             basePath: options.basePath, timeouts: options.timeouts, concurrencyMax: options.concurrencyMax, queueMax: options.queueMax,
             acceptsStreamOptions: options.acceptsStreamOptions, retriesStaleConnections: options.retriesStaleConnections,
             requestHeads: Endpoint.allCases.map { Array("POST \(target)\($0.path) HTTP/1.1\r\n\(shared)".utf8) }, egress: options.egress,
-            secrets: ([options.apiKey] + options.headers.map(\.value)).map { Array($0.utf8) }.filter { $0.count >= secretMinBytes })
+            secrets: credentials(of: options).map { Array(headerValue($0).utf8) }.filter { $0.count >= secretMinBytes })
     }
+}
+
+/// What a provider, or a proxy that reads plain requests, is shown and must not repeat to a client.
+///
+/// A header counts when its name says so: the name of an organisation, for one, belongs into the errors that speak of it.
+private func credentials(of options: OpenAIProviderOptions) -> [String] {
+    let secretive = options.headers.filter { isCredential($0.name) }.map(\.value)
+    let authorizations = [options.egress.proxy?.authorization].compactMap { $0 } + secretive
+    // `Bearer …`, `Basic …`: what follows the scheme is repeated without it, too.
+    let bare = authorizations.compactMap { $0.split(separator: " ", maxSplits: 1).dropFirst().first.map(String.init) }
+    return [options.apiKey] + authorizations + bare
+}
+
+/// Whether the value of a header is a credential, by its name.
+private func isCredential(_ name: String) -> Bool {
+    let name = name.lowercased()
+    return ["authorization", "key", "token", "secret", "cookie", "credential", "password"].contains { name.contains($0) }
 }
 
 /// A shorter one may well stand in an error by chance, and is no secret that could be kept.
