@@ -11,7 +11,7 @@ struct EdgeReader {
         server.unixSocket = unixSocket()
         server.unixSocketMode = mode(server.unixSocketMode)
         server.tls = tls()
-        if !server.listensOnTCP, server.unixSocket == nil { section.fail("tcp", "cannot be off without server.unix_socket") }
+        if !server.listensOnTCP, section.node("unix_socket") == nil { section.fail("tcp", "cannot be off without server.unix_socket") }
     }
 
     func readLimits(_ server: inout Settings.Server) {
@@ -67,11 +67,13 @@ struct EdgeReader {
     private func file(_ tls: SectionReader, _ key: String) -> String? {
         guard let path = tls.name(key) else { return nil }
         // Only whether there is something: what it is the gateway finds out when it starts.
-        guard let handle = FileHandle(forReadingAtPath: path), let first = try? handle.read(upToCount: 1), !first.isEmpty else {
-            tls.fail(key, "the file \(path) is empty or cannot be read")
-            return nil
+        do throws(FileReadError) {
+            if try !PlainFile.read(path, upTo: 1).isEmpty { return path }
+            tls.fail(key, "\(tls.shownFile(key, path)) is empty")
+        } catch {
+            tls.fail(key, "\(tls.shownFile(key, path)) \(error)")
         }
-        return path
+        return nil
     }
 
     private func readProxies(_ server: inout Settings.Server) {
@@ -82,7 +84,8 @@ struct EdgeReader {
             } else if let range = CIDR(text) {
                 server.trustedProxies.append(range)
             } else {
-                report.report("'\(text.prefix(60))' is no address, no range such as 10.0.0.0/8 and not 'unix'", at: section.subpath(key), origin)
+                report.report(
+                    "\(section.shown(key, text)) is no address, no range such as 10.0.0.0/8 and not 'unix'", at: section.subpath(key), origin)
             }
         }
     }

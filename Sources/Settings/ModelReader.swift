@@ -67,7 +67,8 @@ struct ModelReader {
             guard let provider = section.name("provider"), let servedName else { continue }
             guard providers.contains(provider) else {
                 let advice = suggestion(for: provider, among: providers).map { "; did you mean '\($0)'?" } ?? ""
-                section.fail("provider", "there is no provider '\(provider)'\(advice)")
+                let reference = section.reference(at: "provider")
+                section.fail("provider", reference.map { "no provider has the id that \($0) holds" } ?? "there is no provider '\(provider)'\(advice)")
                 continue
             }
             let deployment = Settings.Deployment(provider: provider, model: servedName)

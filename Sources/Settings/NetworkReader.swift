@@ -104,7 +104,7 @@ struct NetworkReader {
         }
         return texts.compactMap { text in
             let item = read(text)
-            if item == nil { section.fail(key, "has an entry that is not \(wanted): '\(shortened(text))'") }
+            if item == nil { section.fail(key, "has an entry that is not \(wanted): \(section.shown(key, text))") }
             return item
         }
     }
@@ -113,9 +113,11 @@ struct NetworkReader {
 /// A file that must be there; `nil` when the key does not stand here or the file cannot be read.
 func readableFile(_ section: SectionReader, _ key: String) -> String? {
     guard let path = section.name(key) else { return nil }
-    guard let handle = FileHandle(forReadingAtPath: path), (try? handle.read(upToCount: 1)) != nil else {
-        section.fail(key, "the file \(path) cannot be read")
+    do throws(FileReadError) {
+        _ = try PlainFile.read(path, upTo: 1)
+        return path
+    } catch {
+        section.fail(key, "\(section.shownFile(key, path)) \(error)")
         return nil
     }
-    return path
 }

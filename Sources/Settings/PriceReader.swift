@@ -34,7 +34,8 @@ private func amount(_ section: SectionReader, _ key: String) -> Int64? {
     }
     guard let money = Money(dollars: text) else {
         section.fail(
-            key, "must be a decimal number of US dollars per million tokens, such as 0.15, with at most nine decimals, not '\(text.prefix(40))'")
+            key,
+            "must be a decimal number of US dollars per million tokens, such as 0.15, with at most nine decimals, not \(section.shown(key, text))")
         return nil
     }
     guard money.nanodollars <= Price.perMillionMax else {

@@ -53,6 +53,24 @@ struct SectionReader {
         report.report(reason, at: subpath(key), origin(of: key))
     }
 
+    /// The reference that stands behind a key, if one does.
+    func reference(at key: String) -> String? {
+        guard case .scalar(let text)? = node(key)?.content else { return nil }
+        return Reference(text)?.text
+    }
+
+    /// The value of a key as a message about it says it.
+    ///
+    /// A reference is named instead of what it led to: with a slip in it, that is a secret which was meant for something else.
+    func shown(_ key: String, _ text: String) -> String {
+        reference(at: key).map { "what \($0) holds" } ?? "'\(shortened(text))'"
+    }
+
+    /// The file that a key names, as a message says it; ``shown(_:_:)`` tells why not always by its path.
+    func shownFile(_ key: String, _ path: String) -> String {
+        reference(at: key).map { "the file that \($0) names" } ?? "the file \(path)"
+    }
+
     // MARK: What can stand behind a key
 
     /// A mapping below this one.
@@ -142,7 +160,7 @@ struct SectionReader {
     func integer(_ key: String, in range: ClosedRange<Int>) -> Int? {
         guard let text = text(key, as: .integer(range)) else { return nil }
         guard let value = Int(text), range.contains(value) else {
-            fail(key, "must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(shortened(text))'")
+            fail(key, "must be a whole number from \(range.lowerBound) to \(range.upperBound), not \(shown(key, text))")
             return nil
         }
         return value
@@ -154,7 +172,7 @@ struct SectionReader {
         case "true", "yes", "on": return true
         case "false", "no", "off": return false
         default:
-            fail(key, "must be true or false, not '\(shortened(text))'")
+            fail(key, "must be true or false, not \(shown(key, text))")
             return standard
         }
     }
@@ -162,11 +180,11 @@ struct SectionReader {
     func duration(_ key: String, _ standard: Duration, in range: ClosedRange<Duration>) -> Duration {
         guard let text = text(key, as: .duration(range)) else { return standard }
         guard let value = Quantity.duration(text) else {
-            fail(key, "must be a duration such as 500ms, 30s, 5m or 1h, not '\(shortened(text))'")
+            fail(key, "must be a duration such as 500ms, 30s, 5m or 1h, not \(shown(key, text))")
             return standard
         }
         guard range.contains(value) else {
-            fail(key, "must be from \(Quantity.text(of: range.lowerBound)) to \(Quantity.text(of: range.upperBound)), not '\(shortened(text))'")
+            fail(key, "must be from \(Quantity.text(of: range.lowerBound)) to \(Quantity.text(of: range.upperBound)), not \(shown(key, text))")
             return standard
         }
         return value
@@ -175,12 +193,12 @@ struct SectionReader {
     func size(_ key: String, _ standard: Int, in range: ClosedRange<Int>) -> Int {
         guard let text = text(key, as: .size(range)) else { return standard }
         guard let value = Quantity.size(text) else {
-            fail(key, "must be a size such as 512KiB, 10MiB or 10MB, or a number of bytes, not '\(shortened(text))'")
+            fail(key, "must be a size such as 512KiB, 10MiB or 10MB, or a number of bytes, not \(shown(key, text))")
             return standard
         }
         guard range.contains(value) else {
             let (low, high) = (Quantity.text(ofBytes: range.lowerBound), Quantity.text(ofBytes: range.upperBound))
-            fail(key, "must be from \(low) to \(high), not '\(shortened(text))'")
+            fail(key, "must be from \(low) to \(high), not \(shown(key, text))")
             return standard
         }
         return value
@@ -191,9 +209,9 @@ struct SectionReader {
         guard let text = text(key, as: .choice(Choice.allCases.map(\.rawValue))) else { return standard }
         if let choice = Choice(rawValue: text) { return choice }
         let words = Choice.allCases.map(\.rawValue)
-        let advice = suggestion(for: text, among: words).map { "; did you mean '\($0)'?" } ?? ""
+        let advice = reference(at: key) == nil ? suggestion(for: text, among: words).map { "; did you mean '\($0)'?" } ?? "" : ""
         let wanted = words.count == 1 ? words.joined() : "one of \(words.joined(separator: ", "))"
-        fail(key, "must be \(wanted), not '\(shortened(text))'\(advice)")
+        fail(key, "must be \(wanted), not \(shown(key, text))\(advice)")
         return standard
     }
 

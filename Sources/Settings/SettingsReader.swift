@@ -82,7 +82,7 @@ struct SettingsReader {
             host.utf8.count { $0 == UInt8(ascii: ":") } > 1
             && host.utf8.allSatisfy { isHostName(CollectionOfOne($0)) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
         if !isHostName(host.utf8), !isAddress {
-            section.fail("host", "must be a host name or an address without a port, not '\(host)'")
+            section.fail("host", "must be a host name or an address without a port, not \(section.shown("host", host))")
         }
         return host
     }

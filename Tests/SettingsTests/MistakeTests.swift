@@ -202,3 +202,44 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         #expect(found.map(\.path) == ["providers.sim.base_url"])
     }
 }
+
+@Suite struct `A mistake behind a reference` {
+    static let secret = "sk-live-info-0123456789"
+
+    @Test(arguments: [
+        "server: { port: \"env://SECRET\" }", "server: { tcp: \"env://SECRET\" }", "server: { head_timeout: \"env://SECRET\" }",
+        "server: { max_body: \"env://SECRET\" }", "server: { host: \"env://SECRET\" }", "server: { unix_socket_mode: \"env://SECRET\" }",
+        "server: { trusted_proxies: \"env://SECRET\" }", "server: { tls: { cert: \"env://SECRET\", key: \"env://SECRET\" } }",
+        "log: { level: \"env://SECRET\" }", "network: { deny: \"env://SECRET\" }", "network: { no_proxy: \"env://SECRET\" }",
+        "network: { proxy: \"env://SECRET\" }", "network: { ca_file: \"env://SECRET\" }", "pricing: { unknown: { input: \"env://SECRET\" } }",
+    ])
+    func `is told with the name of the reference, and without what it holds`(text: String) throws {
+        for secret in [Self.secret, "sk/\(Self.secret)", "\(Self.secret) \(Self.secret)"] {
+            let found = problems("\(text)\n\(leastYAML)", environment: ["SECRET": secret])
+            #expect(!found.isEmpty || text.contains("host") || text.contains("no_proxy"), "\(secret)")
+            for problem in found {
+                #expect(!problem.description.contains("sk-live") && !problem.description.contains("did you mean"), "\(problem)")
+            }
+        }
+    }
+
+    @Test func `names the reference`() {
+        let found = problems("server: { port: \"env://SECRET\" }\n\(leastYAML)", environment: ["SECRET": Self.secret])
+        #expect(found.map(\.reason) == ["must be a whole number from 0 to 65535, not what env://SECRET holds"])
+    }
+
+    @Test func `does not tell a word that is near`() {
+        let found = problems("log: { level: \"env://SECRET\" }\n\(leastYAML)", environment: ["SECRET": "infoo"])
+        #expect(found.count == 1 && !found[0].reason.contains("infoo") && !found[0].reason.contains("did you mean"))
+    }
+
+    @Test func `is told without the value for a deployment's provider, too`() {
+        let yaml = "providers: [{ id: sim, base_url: http://h/v1 }]\nmodels: [{ name: m, deployments: [{ provider: \"env://SECRET\" }] }]\n"
+        let found = problems(yaml, environment: ["SECRET": Self.secret])
+        #expect(found.map(\.reason) == ["no provider has the id that env://SECRET holds"])
+    }
+
+    @Test func `is shown as it stands where it is no reference`() {
+        #expect(problems("server: { port: \(Self.secret) }\n\(leastYAML)").first?.reason.contains("'\(Self.secret)'") == true)
+    }
+}
