@@ -95,6 +95,7 @@ let package = Package(
         ours("Operations", "Operations", ["Vocabulary", "Settings", httpClient, nio, nioPosix, nioHTTP1, nioSSL, nioTLS]),
         ours("Simulator", "Simulator", [nio, nioPosix, nioHTTP1, nioLocks, nioSSL, yams]),
         ours("MartletTestKit", "MartletTestKit", ["Vocabulary", "Contracts"]),
+        tests("Assembly", ["Assembly", "Settings", "Contracts", logging]),
         tests("Providers", ["Providers", "Vocabulary"]),
         tests("Settings", ["Settings", "Vocabulary"]),
         tests("Telemetry", ["Telemetry", "Vocabulary", logging]),

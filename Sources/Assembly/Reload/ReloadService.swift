@@ -20,9 +20,11 @@ struct ReloadService: Service {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await cancelWhenGracefulShutdown { await onSignals() } }
                 group.addTask { await cancelWhenGracefulShutdown { await watch() } }
-                await reloader.run(on: parts)
+                await reloader.run { settings throws(SettingsError) in try await parts.apply(settings) }
                 group.cancelAll()
             }
+            // A service that ends before its turn would end all others at once.
+            try? await gracefulShutdown()
         } onGracefulShutdown: {
             reloader.finish()
         }

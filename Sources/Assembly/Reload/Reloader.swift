@@ -1,11 +1,11 @@
-import Contracts
-import Logging
-import Settings
+package import Contracts
+package import Logging
+package import Settings
 import Synchronization
 import Vocabulary
 
 /// Reads the configuration anew when it is asked to, one reload after the other, and keeps what is in force.
-final class Reloader: ConfigurationControlling {
+package final class Reloader: ConfigurationControlling {
     private struct State {
         var settings: Settings
         var configuration: ConfigurationState
@@ -23,37 +23,42 @@ final class Reloader: ConfigurationControlling {
     private let state: Mutex<State>
     private let orders: AsyncStream<Order>
     private let queue: AsyncStream<Order>.Continuation
+    /// Ends when no reload is worth waiting for any more.
+    private let patience: AsyncStream<Void>
+    private let impatience: AsyncStream<Void>.Continuation
 
     /// Reloads that may wait; more are refused.
     private static let waitingMax = 64
+    private static let ending = "the gateway is shutting down"
     /// Mistakes that are told of one configuration.
     private static let problemsMax = 100
 
-    init(settings: Settings, source: ConfigurationSource, logger: Logger) {
+    package init(settings: Settings, source: ConfigurationSource, logger: Logger) {
         self.source = source
         self.logger = logger
         let configuration = ConfigurationState(
             generation: 1, loadedAt: WallTime.now, trigger: .start, file: settings.file, settingsJSON: settings.effective.json,
             warnings: settings.warnings)
         state = Mutex(State(settings: settings, configuration: configuration, contentHash: source.firstContentHash))
+        (patience, impatience) = AsyncStream.makeStream()
         (orders, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Reloader.waitingMax))
     }
 
     /// What is in force.
     var settings: Settings { state.withLock { $0.settings } }
 
-    var configuration: ConfigurationState { state.withLock { $0.configuration } }
+    package var configuration: ConfigurationState { state.withLock { $0.configuration } }
 
     /// Of the file when it was last read, to tell a change that nobody has seen yet.
     var contentHash: Int { state.withLock { $0.contentHash } }
 
-    func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState {
+    package func reload(_ trigger: ReloadTrigger) async throws(ConfigurationRefusal) -> ConfigurationState {
         let result = await withCheckedContinuation { continuation in
             let order = Order(trigger: trigger, answer: continuation)
             switch queue.yield(order) {
             case .enqueued: break
             case .dropped: continuation.resume(returning: .failure(Reloader.refusal(trigger, "too many reloads are waiting")))
-            case .terminated: continuation.resume(returning: .failure(Reloader.refusal(trigger, "the gateway is shutting down")))
+            case .terminated: continuation.resume(returning: .failure(Reloader.refusal(trigger, Reloader.ending)))
             @unknown default: continuation.resume(returning: .failure(Reloader.refusal(trigger, "it was not taken")))
             }
         }
@@ -64,30 +69,56 @@ final class Reloader: ConfigurationControlling {
         ConfigurationRefusal(at: WallTime.now, trigger: trigger, problems: [ConfigurationProblem(path: "", reason: reason)])
     }
 
-    /// Carries out what is ordered until ``finish()``.
-    func run(on parts: LiveParts) async {
+    /// Carries out what is ordered until ``finish()`` or ``giveUp()``, or until the task is cancelled: whoever then still waits is refused, and
+    /// so is whoever comes later.
+    ///
+    /// - Parameter apply: puts settings in force, whole or not at all.
+    package func run(_ apply: @escaping @Sendable (Settings) async throws(SettingsError) -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in self.patience {} }
+            group.addTask { await self.carryOutOrders(apply) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func carryOutOrders(_ apply: @Sendable (Settings) async throws(SettingsError) -> Void) async {
         for await order in orders {
+            guard !Task.isCancelled else {
+                order.answer.resume(returning: .failure(Reloader.refusal(order.trigger, Reloader.ending)))
+                continue
+            }
             do throws(ConfigurationRefusal) {
-                order.answer.resume(returning: .success(try await carryOut(order.trigger, on: parts)))
+                order.answer.resume(returning: .success(try await carryOut(order.trigger, apply)))
             } catch {
                 order.answer.resume(returning: .failure(error))
             }
         }
+        queue.finish()
     }
 
     /// Takes no more orders; those that wait are still carried out.
-    func finish() { queue.finish() }
+    package func finish() { queue.finish() }
+
+    /// Takes no more orders and waits no longer for the one that runs, though a disk may still owe it a file; for when nobody is left who
+    /// would notice that it came into force.
+    package func giveUp() {
+        queue.finish()
+        impatience.finish()
+    }
 
     // MARK: One reload
 
-    private func carryOut(_ trigger: ReloadTrigger, on parts: LiveParts) async throws(ConfigurationRefusal) -> ConfigurationState {
+    private func carryOut(
+        _ trigger: ReloadTrigger, _ apply: (Settings) async throws(SettingsError) -> Void
+    ) async throws(ConfigurationRefusal) -> ConfigurationState {
         // Before the reading: a change in between is then seen by the next look.
         let contentHash = await source.contentHash()
         state.withLock { $0.contentHash = contentHash }
         do throws(SettingsError) {
             let next = try await source.load()
             let (settings, fixed) = settings.reloaded(with: next)
-            try await parts.apply(settings)
+            try await apply(settings)
             return taken(settings, fixed, trigger)
         } catch {
             throw refused(error, trigger)
