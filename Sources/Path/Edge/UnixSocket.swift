@@ -1,9 +1,9 @@
-import Glibc
+package import Glibc
 
 /// A socket in the file system that we listen on.
-struct UnixSocket {
+package struct UnixSocket {
     /// Bound, with its permissions, and not listening yet: nobody can connect before both are right.
-    let descriptor: CInt
+    package let descriptor: CInt
     private let path: String
     private let device: UInt
     private let inode: UInt
@@ -12,25 +12,48 @@ struct UnixSocket {
     ///
     /// - Parameter mode: the permissions of the file; whoever may write to it may connect.
     /// - Throws: when something else than a socket is there, when somebody listens on it, or when it cannot be made.
-    static func bind(_ path: String, mode: mode_t) throws(UnixSocketError) -> UnixSocket {
+    package static func bind(_ path: String, mode: mode_t) throws(UnixSocketError) -> UnixSocket {
         guard path.utf8.count <= UnixSocket.pathMaxBytes else { throw UnixSocketError("the path is longer than \(pathMaxBytes) bytes") }
         try removeDead(path)
         let descriptor = try open()
-        guard withAddress(of: path, { Glibc.bind(descriptor, $0, $1) }) == 0, chmod(path, mode) == 0 else {
-            let error = UnixSocketError(errno: errno)
+        do throws(UnixSocketError) {
+            // The file gets the permissions that the socket has when it is bound, less those that our umask takes.
+            guard fchmod(descriptor, mode) == 0, withAddress(of: path, { Glibc.bind(descriptor, $0, $1) }) == 0 else {
+                throw UnixSocketError(errno: errno)
+            }
+            let found = try setMode(mode, ofSocketAt: path)
+            return UnixSocket(descriptor: descriptor, path: path, device: UInt(found.st_dev), inode: UInt(found.st_ino))
+        } catch {
             close(descriptor)
             throw error
         }
+    }
+
+    /// Gives a socket its permissions, and nothing else: what has taken its place meanwhile, a link above all, is left as it is.
+    ///
+    /// - Returns: what is there.
+    /// - Throws: when that is no socket, somebody else's, or one with more names than this.
+    @discardableResult
+    package static func setMode(_ mode: mode_t, ofSocketAt path: String) throws(UnixSocketError) -> stat {
+        // The descriptor stands for what was looked at, whatever the path leads to by then (open(2), O_PATH).
+        let place = Glibc.open(path, pathOnly | O_NOFOLLOW | O_CLOEXEC)
+        guard place >= 0 else { throw UnixSocketError(errno: errno) }
+        defer { close(place) }
         var found = stat()
-        guard lstat(path, &found) == 0 else {
-            close(descriptor)
-            throw UnixSocketError(errno: errno)
+        guard fstat(place, &found) == 0 else { throw UnixSocketError(errno: errno) }
+        guard found.st_mode & S_IFMT == S_IFSOCK, found.st_uid == geteuid(), found.st_nlink == 1 else {
+            throw UnixSocketError("another file has taken the place of the socket; choose a folder that nobody else may write to")
         }
-        return UnixSocket(descriptor: descriptor, path: path, device: UInt(found.st_dev), inode: UInt(found.st_ino))
+        guard found.st_mode & 0o7777 != mode else { return found }
+        // Such a descriptor takes no fchmod(2); this name of it does, without the path.
+        guard chmod("/proc/self/fd/\(place)", mode) == 0 else {
+            throw UnixSocketError("its permissions cannot be set: \(String(cString: strerror(errno)))")
+        }
+        return found
     }
 
     /// Removes the file, unless another has taken its place.
-    func remove() {
+    package func remove() {
         var found = stat()
         guard lstat(path, &found) == 0, UInt(found.st_dev) == device, UInt(found.st_ino) == inode else { return }
         unlink(path)
@@ -63,13 +86,16 @@ struct UnixSocket {
         }
     }
 
+    /// `O_PATH`, which the C library shows to GNU programs alone; the same on x86-64 and ARM64.
+    private static let pathOnly: CInt = 0o10000000
+
     /// `sun_path` less its zero at the end (unix(7)).
     private static let pathMaxBytes = 107
 }
 
 /// Why we cannot listen on a path, in words for an operator.
-struct UnixSocketError: Error, CustomStringConvertible {
-    let description: String
+package struct UnixSocketError: Error, CustomStringConvertible {
+    package let description: String
 
     init(_ description: String) {
         self.description = description
