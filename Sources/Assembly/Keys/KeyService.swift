@@ -1,4 +1,5 @@
 import Contracts
+import Dispatch
 import Glibc
 import Identity
 import Logging
@@ -54,7 +55,8 @@ final class KeyService: KeyDirectory, CredentialChecking {
     private let file: SnapshotFile
     private let logger: Logger
     private let state: Mutex<State>
-    private let saving = Mutex(())
+    /// Writes of the snapshot, one after the other.
+    private let saving = DispatchQueue(label: "martlet.keys.snapshot", qos: .utility)
 
     /// The key id of the administrator whose key comes from the environment.
     static let administratorID = "key_admin"
@@ -108,7 +110,8 @@ final class KeyService: KeyDirectory, CredentialChecking {
             return true
         } catch {
             do {
-                let records = try file.read()
+                let file = file
+                let records = try await offPool { Result { try file.read() } }.get()
                 put(records)
                 logger.warning("keys are served from the last snapshot", metadata: ["keys.count": "\(records.count)", "error": "\(error)"])
             } catch let fileError {
@@ -142,7 +145,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
             let records = try await store.keys()
             guard put(records, ifStill: before) else { continue }
             state.withLock { $0.changeCounter = counter }
-            save()
+            await save()
             return
         }
     }
@@ -185,9 +188,9 @@ final class KeyService: KeyDirectory, CredentialChecking {
         snapshots.publish(next)
     }
 
-    private func save() {
+    private func save() async {
         // One at a time, each with what is in force when its turn comes: the file never goes back.
-        saving.withLock { _ in
+        await offPool(on: saving) { [self] in
             let records = state.withLock { Array($0.records.values) }
             do {
                 try file.write(records)
@@ -207,7 +210,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
             rights: request.rights, models: request.models, createdAt: WallTime.now, expiresAt: request.expiresAt)
         try await store.insert(record)
         put(record)
-        save()
+        await save()
         return (record, secret)
     }
 
@@ -218,7 +221,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
     func revoke(id: String) async throws(StoreError) -> KeyRecord? {
         guard let record = try await store.revoke(id: id, at: WallTime.now) else { return nil }
         put(record)
-        save()
+        await save()
         return record
     }
 
@@ -228,7 +231,7 @@ final class KeyService: KeyDirectory, CredentialChecking {
         let graceEnd = grace > .zero ? WallTime(microseconds: now.microseconds + grace.milliseconds * 1000) : nil
         guard let record = try await store.rotate(id: id, to: kept, graceEnd: graceEnd, at: now) else { return .unknown }
         put(record)
-        save()
+        await save()
         return record.hash == kept.hash ? .rotated(record, secret: secret) : .revoked
     }
 

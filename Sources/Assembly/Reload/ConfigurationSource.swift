@@ -1,6 +1,5 @@
-import Dispatch
-import Foundation
 package import Settings
+import Vocabulary
 
 /// Where a gateway's configuration comes from, each time that it is read: the same file, with variables and flags over it.
 package struct ConfigurationSource: Sendable {
@@ -24,36 +23,38 @@ package struct ConfigurationSource: Sendable {
     /// Reads the configuration for the first time.
     package func loadNow() throws(SettingsError) -> Settings { try read() }
 
-    /// Reads the configuration, off the threads that everything else runs on.
+    /// Reads the configuration, off the threads that everything else runs on. Like the looks below, it ends when its task is cancelled,
+    /// whatever the disk does.
     func load() async throws(SettingsError) -> Settings {
         let read = read
-        return try await offPool { Result { () throws(SettingsError) in try read() } }.get()
+        guard let result = await offPoolUntilCancelled({ Result { () throws(SettingsError) in try read() } }) else { throw .shuttingDown(file) }
+        return try result.get()
     }
 
     /// Which file stands there now, links followed: another one when it was written, replaced by a rename, or reached by a link that was moved.
     func fingerprint() async -> FileFingerprint {
         guard let file else { return FileFingerprint(nil) }
-        return await offPool { FileFingerprint(file) }
+        return await offPoolUntilCancelled { FileFingerprint(file) } ?? FileFingerprint(nil)
     }
 
     /// A digest of what the file says; the same for every file that is not there.
     func contentHash() async -> Int {
         guard let file else { return 0 }
-        return await offPool { ConfigurationSource.contentHash(of: file) }
+        return await offPoolUntilCancelled { ConfigurationSource.contentHash(of: file) } ?? 0
     }
 
     private static func contentHash(of file: String) -> Int {
-        guard let data = FileManager.default.contents(atPath: file) else { return 0 }
-        // Foundation's own hash looks at the first bytes only.
+        // No configuration is as large.
+        guard let bytes = try? PlainFile.read(file, upTo: 16 << 20) else { return 0 }
         var hasher = Hasher()
-        data.withUnsafeBytes { hasher.combine(bytes: $0) }
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
         return hasher.finalize()
     }
 }
 
-/// Runs what may block on a disk away from the few threads of Swift's pool.
-private func offPool<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
-    await withCheckedContinuation { continuation in
-        DispatchQueue.global(qos: .utility).async { continuation.resume(returning: work()) }
+extension SettingsError {
+    /// The gateway ends before a configuration was read.
+    static func shuttingDown(_ file: String?) -> SettingsError {
+        SettingsError(problems: [.init(file: file, path: "", reason: "the gateway is shutting down")])
     }
 }

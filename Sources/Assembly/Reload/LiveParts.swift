@@ -24,15 +24,21 @@ struct LiveParts: Sendable {
     /// The snapshot is the moment at which they begin to hold for calls: a call keeps the one that it began with, prices and providers included.
     func apply(_ settings: Settings) async throws(SettingsError) {
         let catalog = Catalog(settings, at: WallTime.now, after: keys.catalog)
+        let preparing = await offPoolUntilCancelled { [upstream, providers = catalog.providers] in
+            Result { () throws(CertificateFileError) in try upstream.prepare(providers) }
+        }
+        guard let preparing else { throw .shuttingDown(settings.file) }
         let prepared: UpstreamShared.Prepared
         do {
-            prepared = try upstream.prepare(catalog.providers)
+            prepared = try preparing.get()
         } catch {
             throw SettingsError(problems: [.init(file: settings.file, path: "providers", reason: "certificates cannot be used: \(error)")])
         }
+        // The last thing that can fail: what it reads is in force at once.
+        let reloading = await offPoolUntilCancelled { [tls = edge.tls] in Result { () throws(ServerTLSError) in try tls?.reload() } }
+        guard let reloading else { throw .shuttingDown(settings.file) }
         do {
-            // The last thing that can fail: what it reads is in force at once.
-            try edge.tls?.reload()
+            try reloading.get()
         } catch {
             throw SettingsError(problems: [.init(file: settings.file, path: "server.tls", reason: "\(error)")])
         }
