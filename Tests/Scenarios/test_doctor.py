@@ -1,5 +1,6 @@
 """`martlet doctor` finds what is wrong with a set-up, says what to do, and leaves everything as it is."""
 
+import fcntl
 import hashlib
 import http.server
 import json
@@ -8,6 +9,7 @@ import re
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -276,6 +278,78 @@ def test_a_running_gateway_is_asked(make_gateway):
     done = run_cli("doctor", "--config", str(path), "--json", "--offline", directory=gateway.directory, environment=environment)
     checks = {finding["check"]: finding for finding in json.loads(done.stdout)["checks"]}
     assert "none runs" in checks["gateway"]["message"] and "is free" in checks["listener"]["message"]
+
+
+# What answers at the gateway's port, and what holds the lock of its data directory; it writes down whose key it was shown.
+STAND_IN = """
+import fcntl, http.server, json, ssl, sys
+certificate, key, lock, log = sys.argv[1:]
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        with open(log, "a") as file:
+            print(self.path, self.headers.get("authorization"), file=file)
+        body = json.dumps({"name": "martlet", "dependencies": [{"name": "journal", "status": "healthy"}]}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments):
+        pass
+if lock:
+    held = open(lock, "a")
+    fcntl.flock(held, fcntl.LOCK_EX)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if certificate:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("shown", "holds_lock", "trusted", "is_asked"),
+    [
+        (None, False, None, False), (None, True, None, True), ("own", False, None, True), ("other", False, None, False),
+        ("other", True, None, True), ("other", False, "other", True), ("misnamed", False, "misnamed", False),
+    ],
+    ids=[
+        "plain-another-process", "plain-the-lock-holder", "tls-the-configured-certificate", "tls-another-certificate",
+        "tls-another-certificate-of-the-lock-holder", "tls-a-trusted-authority", "tls-a-trusted-authority-for-another-name",
+    ],
+)  # fmt: skip
+def test_the_administrators_key_is_shown_to_nobody_but_the_gateway(setup, tmp_path_factory, shown, holds_lock, trusted, is_asked):
+    folder = tmp_path_factory.mktemp("stand-in")
+    for name, address in (("own", "DNS:gateway.example"), ("other", "IP:127.0.0.1"), ("misnamed", "DNS:gateway.example")):
+        make_certificate(folder, name, "-days", "90", "-addext", f"subjectAltName={address}")
+    lock, log = setup.parent / "data" / "journal" / "LOCK", folder / "asked"
+    lock.parent.mkdir(mode=0o700)
+    lock.touch(0o600)
+    command = [sys.executable, "-c", STAND_IN, *([str(folder / f"{shown}.pem"), str(folder / f"{shown}.key")] if shown else ["", ""])]
+    stand_in = subprocess.Popen([*command, str(lock) if holds_lock else "", str(log)], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(stand_in.stdout.readline())
+        text = setup.read_text()
+        tls = f"tls: {{ cert: {folder}/own.pem, key: {folder}/own.key }}, " if shown else ""
+        setup.write_text(text.replace(text.split("server: { ")[1].split(" }")[0], f"{tls}host: 127.0.0.1, port: {port}"))
+        environment = {"MARTLET_ADMIN_KEY": ADMIN_KEY, **({"MARTLET_CA_FILE": str(folder / f"{trusted}.pem")} if trusted else {})}
+        with open(lock, "a") as held:
+            if not holds_lock:
+                fcntl.flock(held, fcntl.LOCK_EX)
+            _, checks = examine(setup, "--offline", environment=environment)
+    finally:
+        stand_in.terminate()
+        stand_in.wait()
+        stand_in.stdout.close()
+    asked = log.read_text()
+    assert checks["listener"]["status"] == "ok", checks
+    if is_asked:
+        assert f"/health/dependencies Bearer {ADMIN_KEY}" in asked and checks["health: journal"]["status"] == "ok", checks
+    else:
+        assert ADMIN_KEY not in asked and "/health/ready None" in asked, asked
+        assert "not sent the key" in checks["health"]["message"], checks["health"]
 
 
 def test_a_file_that_is_not_there_is_a_failure():

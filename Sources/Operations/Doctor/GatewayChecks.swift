@@ -1,7 +1,5 @@
-import AsyncHTTPClient
 import Foundation
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import NIOSSL
 package import Settings
@@ -15,49 +13,36 @@ package struct GatewayChecks: Sendable {
     }
 
     /// Whether a gateway holds the journal, and with it the data directory.
-    ///
-    /// By the kernel's list of locks: to try the lock would mean to hold it for a moment.
-    package var isRunning: Bool {
-        guard let lock = FileState("\(settings.journal.directory)/LOCK"), let list = try? String(contentsOfFile: "/proc/locks", encoding: .utf8)
-        else { return false }
-        let wanted = ":\(lock.inode)"
-        return list.split(separator: "\n").contains { line in
-            line.contains("FLOCK") && line.split(separator: " ").contains { $0.hasSuffix(wanted) && $0.count(where: { $0 == ":" }) == 2 }
-        }
-    }
+    package var isRunning: Bool { holder != nil }
+
+    private var holder: LockHolder? { LockHolder(ofLock: "\(settings.journal.directory)/LOCK") }
 
     package func run() async -> [Finding] {
-        let isRunning = isRunning
+        let holder = holder
         var findings = [
-            Finding("gateway", .ok, isRunning ? "one runs on this data directory" : "none runs on this data directory")
+            Finding("gateway", .ok, holder != nil ? "one runs on this data directory" : "none runs on this data directory")
         ]
         if settings.server.listensOnTCP {
-            findings += await place("listener", settings.server.host, settings.server.port, isTLS: settings.server.tls != nil, isRunning)
+            findings += await place("listener", settings.server.host, settings.server.port, isTLS: settings.server.tls != nil, holder)
         }
         if let place = settings.server.privateListener {
-            findings += await self.place("private listener", place.host, place.port, isTLS: place.isTLS, isRunning)
+            findings += await self.place("private listener", place.host, place.port, isTLS: place.isTLS, holder)
         }
         return findings
     }
 
-    private func place(_ check: String, _ host: String, _ port: Int, isTLS: Bool, _ isRunning: Bool) async -> [Finding] {
+    private func place(_ check: String, _ host: String, _ port: Int, isTLS: Bool, _ holder: LockHolder?) async -> [Finding] {
         let name = "\(host):\(port)"
         guard port != 0 else { return [Finding(check, .ok, "takes any free port")] }
         let base = BaseURL(isTLS: isTLS, host: ["0.0.0.0": "127.0.0.1", "::": "::1"][host] ?? host, port: port, path: "")
-        switch await answer(base, "/") {
-        case .some(let answer) where APIValue(json: answer.body)?["name"]?.text == "martlet":
-            guard isRunning else {
-                return [
-                    Finding(
-                        check, .fail, "\(name) is taken by a gateway with another data directory", hint: "stop it, or choose another port")
-                ]
-            }
-            return [Finding(check, .ok, "\(name) is this gateway's")] + (check == "listener" ? await health(base) : [])
-        case .some:
-            return [Finding(check, .fail, "\(name) is taken by another program", hint: "stop it, or choose another port")]
-        case nil: break
+        let expected = settings.server.tls.flatMap { try? NIOSSLCertificate.fromPEMFile($0.certificateFile) }?.first
+        let proof = isTLS ? GatewayConnection.Proof.none(expected: [expected].compactMap { $0 }) : nil
+        if let connection = try? await GatewayConnection.open(host: base.host, port: port, proof: proof) {
+            let findings = await taken(check, name, base, connection, holder)
+            await connection.close()
+            return findings
         }
-        if isRunning {
+        guard holder == nil else {
             return [
                 Finding(
                     check, .warn, "the gateway that runs does not listen at \(name)",
@@ -65,6 +50,21 @@ package struct GatewayChecks: Sendable {
             ]
         }
         return [free(check, host, port)]
+    }
+
+    /// Somebody listens there: who is it?
+    private func taken(
+        _ check: String, _ name: String, _ base: BaseURL, _ connection: GatewayConnection, _ holder: LockHolder?
+    ) async -> [Finding] {
+        guard let answer = await connection.get("/"), APIValue(json: answer.body)?["name"]?.text == "martlet" else {
+            return [Finding(check, .fail, "\(name) is taken by another program", hint: "stop it, or choose another port")]
+        }
+        guard holder != nil else {
+            return [
+                Finding(check, .fail, "\(name) is taken by a gateway with another data directory", hint: "stop it, or choose another port")
+            ]
+        }
+        return [Finding(check, .ok, "\(name) is this gateway's")] + (check == "listener" ? await health(base, connection, holder) : [])
     }
 
     /// Binds for a moment, without listening: nobody can connect.
@@ -95,51 +95,53 @@ package struct GatewayChecks: Sendable {
 
     // MARK: The gateway that runs
 
-    private func health(_ base: BaseURL) async -> [Finding] {
+    /// - Parameter connection: one on which the gateway has answered.
+    private func health(_ base: BaseURL, _ connection: GatewayConnection, _ holder: LockHolder?) async -> [Finding] {
         let check = "health"
-        if let key = settings.adminKey, let answer = await answer(base, "/health/dependencies", key: key),
-            let value = APIValue(json: answer.body), !(value["dependencies"]?.items ?? []).isEmpty
-        {
-            let findings = (value["dependencies"]?.items ?? []).map { item in
-                let state = item["status"]?.text ?? "unknown"
-                let status: Finding.Status = state == "healthy" ? .ok : state == "degraded" ? .warn : .fail
-                let message = item["message"]?.text ?? ""
-                return Finding("\(check): \(item["name"]?.text ?? "?")", status, message.isEmpty ? state : "\(state): \(message)")
+        var unasked = "with MARTLET_ADMIN_KEY, its dependencies would be told"
+        if let key = settings.adminKey {
+            switch await dependencies(base, connection, holder, key) {
+            case .some(let items) where !items.isEmpty:
+                return items.map { item in
+                    let state = item["status"]?.text ?? "unknown"
+                    let status: Finding.Status = state == "healthy" ? .ok : state == "degraded" ? .warn : .fail
+                    let message = item["message"]?.text ?? ""
+                    return Finding("\(check): \(item["name"]?.text ?? "?")", status, message.isEmpty ? state : "\(state): \(message)")
+                }
+            case .some: unasked = "it tells nothing about its dependencies to MARTLET_ADMIN_KEY"
+            case nil:
+                unasked =
+                    "not asked for its dependencies: \(name(of: base)) could not be told for sure to be this gateway, so it was not sent the key"
             }
-            return findings
         }
-        guard let answer = await answer(base, "/health/ready") else { return [Finding(check, .fail, "the gateway does not answer")] }
+        guard let answer = await connection.get("/health/ready") else { return [Finding(check, .fail, "the gateway does not answer")] }
         let reason = APIValue(json: answer.body)?["reason"]?.text
         return answer.status == 200
-            ? [Finding(check, .ok, "ready; with MARTLET_ADMIN_KEY, its dependencies would be told")]
-            : [Finding(check, .fail, "not ready: \(reason ?? "status \(answer.status)")")]
+            ? [Finding(check, .ok, "ready; \(unasked)")] : [Finding(check, .fail, "not ready: \(reason ?? "status \(answer.status)")")]
     }
 
-    private func answer(_ base: BaseURL, _ path: String, key: Secret? = nil) async -> (status: Int, body: [UInt8])? {
-        var configuration = HTTPClient.Configuration()
-        // It is on this machine, and may show a certificate for the name that others call it by.
-        configuration.tlsConfiguration = .makeClientConfiguration()
-        configuration.tlsConfiguration?.certificateVerification = .none
-        configuration.connectionPool.retryConnectionEstablishment = false
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-        var request = HTTPClientRequest(url: base.text + path)
-        if let key { request.headers.add(name: "authorization", value: "Bearer \(key.value)") }
-        var found: (Int, [UInt8])?
-        do {
-            let response = try await client.execute(request, timeout: .seconds(3))
-            found = (Int(response.status.code), Array(try await response.body.collect(upTo: 1 << 20).readableBytesView))
-        } catch let error as IOError {
-            // Nobody listens there.
-            found = error.errnoCode == ECONNREFUSED ? nil : (0, [])
-        } catch {
-            // Somebody does, but does not speak as we do; or nobody can be reached at all.
-            found = isUnreachable(error) ? nil : (0, [])
+    /// Asks with the administrator's key, which only the gateway itself may see: anybody could have taken its port.
+    ///
+    /// - Returns: `nil` when it is not sure to be the gateway, and was not asked.
+    private func dependencies(_ base: BaseURL, _ connection: GatewayConnection, _ holder: LockHolder?, _ key: Secret) async -> [APIValue]? {
+        let path = "/health/dependencies"
+        func items(_ answer: GatewayConnection.Answer?) -> [APIValue] {
+            answer.flatMap { APIValue(json: $0.body)?["dependencies"]?.items } ?? []
         }
-        try? await client.shutdown()
+        if connection.showedExpected || holder?.has(otherEndOf: connection.channel) == true {
+            return items(await connection.get(path, key: key.value))
+        }
+        guard base.isTLS else { return nil }
+        var trust = TLSConfiguration.makeClientConfiguration()
+        if let file = ProcessInfo.processInfo.environment["MARTLET_CA_FILE"], !file.isEmpty { trust.additionalTrustRoots = [.file(file)] }
+        let proof = GatewayConnection.Proof.full(trust, host: base.host)
+        guard let verified = try? await GatewayConnection.open(host: base.host, port: base.port, proof: proof) else { return nil }
+        var found: [APIValue]?
+        // Without the key first: only a handshake that has succeeded is followed by an answer.
+        if await verified.get("/") != nil { found = items(await verified.get(path, key: key.value)) }
+        await verified.close()
         return found
     }
 
-    private func isUnreachable(_ error: any Error) -> Bool {
-        error is NIOConnectionError || (error as? HTTPClientError) == .connectTimeout
-    }
+    private func name(of base: BaseURL) -> String { "\(base.host):\(base.port)" }
 }

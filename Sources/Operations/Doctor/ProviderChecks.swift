@@ -217,7 +217,7 @@ func reason(of error: any Error) -> String {
         case let error as HTTPClientError: error.shortDescription
         case let error as NIOConnectionError: error.connectionErrors.first.map { reason(of: $0.error) } ?? "no connection"
         case ChannelError.connectTimeout: "no answer within the time for a connection"
-        default: String(describing: error)
+        default: tlsWords(in: String(describing: error))
         }
     return String(text.prefix(200).filter { !$0.isNewline })
 }
