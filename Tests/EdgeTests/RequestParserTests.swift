@@ -137,6 +137,7 @@ private struct NoHead: Error {}
         usual + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         usual.replacing("1.1", with: "1.0") + "Transfer-Encoding: chunked\r\n",
         usual.replacing("/v1", with: "http://n/v1"), usual.replacing("/v1", with: "http://u@m/v1"), usual.replacing("/v1", with: "v1"),
+        usual.replacing("/v1/chat/completions", with: "/v1/chat/completions#/health"), "GET /health#/v1 HTTP/1.1\r\nHost: m\r\n",
         "CONNECT m:443 HTTP/1.1\r\nHost: m\r\n",
     ])
     func `a head that others may read otherwise is told with its fault, and nothing behind it is read`(head: String) {

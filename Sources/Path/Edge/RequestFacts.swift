@@ -192,6 +192,8 @@ package final class RequestFacts {
         } else {
             note("the request target is neither a path nor a URL")
         }
+        // RFC 9110 §4.2.5: a fragment stays with the client; what one reader drops, another may take for a part of the path.
+        if uri.utf8.contains(UInt8(ascii: "#")) { note("the request target has a fragment") }
         target = RequestTarget(uri: uri)
     }
 
