@@ -1,4 +1,4 @@
-import Foundation
+import Vocabulary
 
 /// A value that stands somewhere else: `env://NAME` in the environment, `file:///PATH` in a file of its own.
 struct Reference {
@@ -8,7 +8,7 @@ struct Reference {
         case emptyVariable(String)
         case variableName
         case path
-        case file(String)
+        case file(String, FileReadError)
         case large(String)
         case encoding(String)
         case empty(String)
@@ -19,7 +19,7 @@ struct Reference {
             case .emptyVariable(let name): "the environment variable \(name) is empty"
             case .variableName: "env:// must be followed by the name of a variable, as in env://OPENAI_API_KEY"
             case .path: "file:// must be followed by an absolute path, as in file:///run/secrets/openai"
-            case .file(let path): "the file \(path) cannot be read"
+            case .file(let path, let error): "the file \(path) \(error)"
             case .large(let path): "the file \(path) is larger than \(Quantity.text(ofBytes: Reference.fileMaxBytes)), which no value is"
             case .encoding(let path): "the file \(path) is no valid UTF-8"
             case .empty(let path): "the file \(path) is empty"
@@ -50,9 +50,12 @@ struct Reference {
         }
         let path = String(text.dropFirst(7))
         guard path.hasPrefix("/") else { return .failure(.path) }
-        guard let handle = FileHandle(forReadingAtPath: path) else { return .failure(.file(path)) }
-        defer { try? handle.close() }
-        guard let data = try? handle.read(upToCount: Reference.fileMaxBytes + 1) else { return .failure(.file(path)) }
+        let data: [UInt8]
+        do throws(FileReadError) {
+            data = try PlainFile.read(path, upTo: Reference.fileMaxBytes + 1)
+        } catch {
+            return .failure(.file(path, error))
+        }
         guard data.count <= Reference.fileMaxBytes else { return .failure(.large(path)) }
         guard let value = String(validating: data, as: UTF8.self) else { return .failure(.encoding(path)) }
         let trimmed = withoutLineEnds(value)

@@ -1,4 +1,4 @@
-import Foundation
+import Vocabulary
 import Yams
 
 /// Reads a YAML file into a ``ConfigNode`` in which every value knows its line.
@@ -17,12 +17,10 @@ struct YAMLSource {
     /// - Throws: what keeps the file from being read at all.
     static func read(file: String) throws(SettingsError) -> (root: ConfigNode, problems: [SettingsError.Problem]) {
         let bytes: [UInt8]
-        do {
-            guard let handle = FileHandle(forReadingAtPath: file) else { throw CocoaError(.fileReadNoSuchFile) }
-            defer { try? handle.close() }
-            bytes = Array(try handle.read(upToCount: fileMaxBytes + 1) ?? Data())
+        do throws(FileReadError) {
+            bytes = try PlainFile.read(file, upTo: fileMaxBytes + 1)
         } catch {
-            throw SettingsError(problems: [.init(file: file, path: "", reason: readFailure(of: file))])
+            throw SettingsError(problems: [.init(file: file, path: "", reason: words(for: error))])
         }
         return try read(bytes: bytes, file: file)
     }
@@ -167,10 +165,9 @@ private func describe(_ error: any Error, text: String, failure: (Int?, Int?, St
 }
 
 /// Why a file could not be read, in words for a person.
-private func readFailure(of file: String) -> String {
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: file, isDirectory: &isDirectory) else { return "there is no such file" }
-    return isDirectory.boolValue ? "is a directory, not a file" : "cannot be read; check its permissions"
+private func words(for error: FileReadError) -> String {
+    if error.isMissing { return "there is no such file" }
+    return error.isForbidden ? "cannot be read; check its permissions" : "\(error)"
 }
 
 /// How many bytes at the start of a text are whole, valid UTF-8.

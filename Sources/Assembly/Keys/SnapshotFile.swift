@@ -25,10 +25,12 @@ struct SnapshotFile: Sendable {
     }
 
     private static let version = 2
+    /// Hundreds of bytes a key: more than a million of them.
+    private static let fileMaxBytes = 1 << 30
 
     /// Reads the keys. Throws when there is no file, or it is damaged or of a later version.
     func read() throws -> [KeyRecord] {
-        let contents = try JSONDecoder().decode(Contents.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        let contents = try JSONDecoder().decode(Contents.self, from: Data(PlainFile.read(path, upTo: SnapshotFile.fileMaxBytes)))
         guard (1...SnapshotFile.version).contains(contents.version) else { throw CocoaError(.coderReadCorrupt) }
         return try contents.keys.map { entry in
             guard let hash = keyHash(entry.hash), let rights = Rights(names: entry.rights) else { throw CocoaError(.coderReadCorrupt) }

@@ -28,6 +28,8 @@ struct EdgeService: Service {
         fflush(nil)
         try await gracefulShutdown()
         await drain(doors.listeners)
+        // The clients are gone, and a reload that waits for a disk would keep the process from ending.
+        parts.reloader.giveUp()
     }
 
     private func drain(_ listeners: [Listener]) async {

@@ -1,4 +1,3 @@
-import Glibc
 import NIOSSL
 internal import Vocabulary
 
@@ -106,20 +105,17 @@ struct TLSContexts {
 
     /// Reads a file whole; certificates are small.
     private static func read(_ path: String) throws(CertificateFileError) -> [UInt8] {
-        guard let file = fopen(path, "re") else { throw CertificateFileError(description: "\(path): \(String(cString: strerror(errno)))") }
-        defer { fclose(file) }
-        var contents: [UInt8] = []
-        var part = [UInt8](repeating: 0, count: 64 * 1024)
-        while true {
-            let count = fread(&part, 1, part.count, file)
-            contents += part[..<count]
-            guard contents.count <= 16 << 20 else { throw CertificateFileError(description: "\(path) is too large for certificates") }
-            if count < part.count {
-                guard ferror(file) == 0 else { throw CertificateFileError(description: "\(path) cannot be read") }
-                return contents
-            }
+        let contents: [UInt8]
+        do throws(FileReadError) {
+            contents = try PlainFile.read(path, upTo: fileMaxBytes + 1)
+        } catch {
+            throw CertificateFileError(description: "\(path) \(error)")
         }
+        guard contents.count <= fileMaxBytes else { throw CertificateFileError(description: "\(path) is too large for certificates") }
+        return contents
     }
+
+    private static let fileMaxBytes = 16 << 20
 }
 
 extension Provider {
