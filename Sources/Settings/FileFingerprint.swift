@@ -7,6 +7,9 @@ package struct FileFingerprint: Sendable, Equatable {
     private var size: Int64 = 0
     private var seconds = 0
     private var nanoseconds = 0
+    // A file that gets its permissions has not been written, but can be read at last.
+    private var changeSeconds = 0
+    private var changeNanoseconds = 0
 
     /// - Parameter path: `nil` stands for a file that is not there.
     package init(_ path: String?) {
@@ -17,5 +20,7 @@ package struct FileFingerprint: Sendable, Equatable {
         size = Int64(found.st_size)
         seconds = Int(found.st_mtim.tv_sec)
         nanoseconds = Int(found.st_mtim.tv_nsec)
+        changeSeconds = Int(found.st_ctim.tv_sec)
+        changeNanoseconds = Int(found.st_ctim.tv_nsec)
     }
 }

@@ -143,6 +143,44 @@ def test_a_deleted_file_leaves_everything_in_force(make_gateway):
     wait_until(lambda: "back" in models(gateway, key), 10, "the file is read once it is there again")
 
 
+def test_a_file_that_gets_its_permissions_is_read_at_last(make_gateway):
+    gateway = make_gateway(extra="reload: { interval: 50ms }\n")
+    if os.geteuid() == 0:
+        # Who may do everything may also give up reading what is not permitted.
+        gateway.wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    gateway.start()
+    key = gateway.create_key()["key"]
+    text = gateway.configuration.read_text()
+    draft = gateway.directory / "draft.yaml"
+    draft.write_text(text.replace("name: no-price", "name: permitted"))
+    draft.chmod(0o000)
+    draft.rename(gateway.configuration)
+    wait_until(lambda: config(gateway)["last_failure"], 10, "it is noticed")
+    gateway.configuration.chmod(0o600)
+    wait_until(lambda: "permitted" in models(gateway, key), 10, "it is read once it can be")
+
+
+@pytest.mark.parametrize("which", ["configuration", "secret", "ca_file"])
+def test_a_pipe_in_the_place_of_a_file_holds_nothing_up(make_gateway, which):
+    gateway = make_gateway(extra=QUIET).start()
+    pipe = gateway.directory / "pipe"
+    os.mkfifo(pipe)
+    text = gateway.configuration.read_text()
+    if which == "configuration":
+        pipe.rename(gateway.configuration)
+    elif which == "secret":
+        change(gateway, ("env://SIM_KEY", f"file://{pipe}"))
+    else:
+        change(gateway, ('api_key: "env://SIM_KEY"', f'api_key: "env://SIM_KEY", ca_file: "{pipe}"'))
+    problems = reload(gateway, expect=(422,))["error"]
+    assert "is a pipe, not a file" in json.dumps(problems, default=str)
+    gateway.configuration.unlink()
+    gateway.configuration.write_text(text)
+    assert reload(gateway)["generation"] == 2
+    gateway.terminate()
+    assert gateway.wait(10) == 0
+
+
 def test_a_broken_file_is_refused_whole_with_its_lines(gateway, key):
     before = models(gateway, key)
     good = gateway.configuration.read_text()
