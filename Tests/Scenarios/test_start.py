@@ -27,6 +27,18 @@ def test_sigterm_before_the_gateway_is_up_ends_it_with_0(make_gateway):
     assert gateway.start().is_ready(), "and leaves nothing behind that is in the way"
 
 
+def test_sighup_before_the_gateway_is_up_does_not_end_it(make_gateway):
+    gateway = make_gateway()
+    gateway.spawn_server()
+    wait_until(lambda: gateway.process.poll() is not None or catches(gateway.process, signal.SIGTERM), 10, "the process listens to signals")
+    for _ in range(50):
+        gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: gateway.process.poll() is not None or gateway.is_ready(), 10, "it comes up all the same")
+    assert gateway.process.poll() is None
+    gateway.terminate()
+    assert gateway.wait() == 0
+
+
 def test_a_taken_port_is_the_only_trouble_that_is_told(make_gateway):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
