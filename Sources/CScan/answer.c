@@ -1,6 +1,6 @@
 // The answer scanner: a JSON tokenizer that can be cut anywhere, remembers the path of keys above it, and keeps nothing but counts.
-// It is no validator: a text that is no JSON leaves the counts at what was seen before. It sees brackets that do not match and words that
-// no JSON has, which is how answers are broken in practice.
+// It is no validator: a text that is no JSON leaves the counts at what was seen before. It sees brackets that do not match, words that
+// no JSON has and bytes behind the end, which is how answers are broken in practice.
 
 #include <string.h>
 
@@ -170,6 +170,17 @@ static inline void container_closes(cscan_answer *answer, place *here, int objec
     here->expecting_key = 0;
 }
 
+// Behind the last brace nothing stands but white space: whoever writes more has written no JSON, and a client's parser will say so.
+static void text_ended(cscan_answer *answer, const uint8_t *bytes, size_t at, size_t length) {
+    for (; at < length; at++) {
+        uint8_t byte = bytes[at];
+        if (byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t') continue;
+        answer->is_malformed = 1;
+        answer->is_whole = 0;
+        return;
+    }
+}
+
 static inline void key_ended(cscan_answer *answer, place *here, const char *key, size_t length) {
     // Only an object expects a key, so that the depth is at least 1.
     if (here->depth < DEPTH_TRACKED) {
@@ -241,6 +252,10 @@ static size_t feed_number(cscan_answer *answer, const uint8_t *bytes, size_t at,
 }
 
 void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length) {
+    if (answer->is_whole) {
+        text_ended(answer, bytes, 0, length);
+        return;
+    }
     place here = place_of(answer);
     size_t at = 0;
     // What was cut comes first. Below, the phase is that of a value until the bytes end.
@@ -288,7 +303,13 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
             value_begins(answer, &here, byte);
             container_opens(answer, &here, 0);
             break;
-        case '}': container_closes(answer, &here, 1); break;
+        case '}':
+            container_closes(answer, &here, 1);
+            if (answer->is_whole) {
+                text_ended(answer, bytes, at, length);
+                at = length;
+            }
+            break;
         case ']': container_closes(answer, &here, 0); break;
         case ',': here.expecting_key = here.in_object; break;
         case 't':
@@ -306,7 +327,7 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
         // What is left of true, false and null.
         case 'r': case 'u': case 'e': case 'a': case 'l': case 's': break;
         default:
-            // Before the object stands at most a byte order mark; what follows it is nobody's.
+            // Before the object stands at most a byte order mark.
             if (here.depth > 0 || (!answer->is_object && byte != 0xEF && byte != 0xBB && byte != 0xBF)) answer->is_malformed = 1;
             break;
         }

@@ -32,14 +32,18 @@ import Vocabulary
         #"{"choices":[}"#, #"{"choices":[]]"#, #"{"choices":[undefined]}"#, #"{"choices":[NaN]}"#, #"{"choices":['a']}"#, #"{"choices":[]"#, "[]",
         "]", "",
         #"{"choices":[],"a":{"b":[1,2}}"#, "<html>{}</html>{",
+        #"{"choices":[]}abc"#, #"{"choices":[]}{"choices":[]}"#, #"{"choices":[]}}"#, "{\"choices\":[]}\n\n x", "{\"choices\":[]}\0",
     ]) func `what is cut or malformed is none`(text: String) {
         #expect(!meter(text).isWholeObject)
+        var cut = OpenAIAnswerMeter()
+        for byte in text.utf8 { cut.feed(ByteBuffer(bytes: [byte])) }
+        #expect(!cut.isWholeObject)
     }
 
     @Test(
         arguments: [
             #"data: {"choices":[{"delta":{"content":undefined}}]}"#, #"data: {"choices":[{"delta":{"content":"x"}]}"#, "data: {\"choices\":[",
-            #"data: {"choices""#,
+            #"data: {"choices""#, #"data: {"choices":[{"delta":{"content":"b"}}]}abc"#, #"data: {"choices":[]}{"choices":[]}"#,
         ], [1, 3, 1000]) func `an event that nobody can read ends what is passed on`(broken: String, step: Int)
     {
         let good = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"

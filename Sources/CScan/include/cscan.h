@@ -94,7 +94,7 @@ typedef struct {
     uint8_t has_data;         // a top-level `data` or `choices` array at all
     uint8_t is_object;        // the text is a JSON object
     uint8_t is_whole;         // and its last brace has been read, and nothing on the way to it was malformed
-    uint8_t is_malformed;     // a bracket that closes another kind, or a word that no JSON has
+    uint8_t is_malformed;     // a bracket that closes another kind, a word that no JSON has, or bytes behind the end
     // The state between two feeds.
     uint8_t phase;
     uint8_t escaped;

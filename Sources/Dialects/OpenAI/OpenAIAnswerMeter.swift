@@ -38,6 +38,9 @@ package struct OpenAIAnswerMeter {
 
     /// Whether it has what an answer of this dialect carries: a `choices` or a `data` array.
     package var hasResult: Bool { raw.has_data == 1 }
+
+    /// Whether there is something in its `choices`.
+    package var hasChoices: Bool { raw.has_choices == 1 }
 }
 
 /// Follows a stream of server-sent events: passes whole events on as the bytes they are, finds usage, and sees the end.

@@ -126,7 +126,8 @@ extension ModelCall: UpstreamListener {
         case .nothing: attemptFailed(.invalid)
         case .whole:
             guard let status = answerHead?.status, status < 400 else { return report(.upstreamEnd) }
-            if meter.isWholeObject, meter.hasError, !meter.hasResult {
+            // An empty list of choices beside an error is no result.
+            if meter.isWholeObject, meter.hasError, endpoint == .embeddings ? !meter.hasResult : !meter.hasChoices {
                 providersError = gathered
                 attemptFailed(.errorInSuccess)
             } else if meter.isWholeObject, meter.hasResult, request?.isStream != true, OpenAIAnswerMeter.isUTF8(gathered) {
