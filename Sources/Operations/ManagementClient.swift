@@ -4,6 +4,7 @@ package import NIOCore
 import NIOHTTP1
 import NIOSSL
 package import Settings
+import Vocabulary
 
 /// Talks to the management API of a gateway; only the command line uses it.
 package struct ManagementClient: Sendable {
@@ -129,7 +130,7 @@ package struct ManagementClient: Sendable {
                 // The description of this one is about the call that failed, which tells a person nothing.
                 String(cString: strerror(error.errnoCode))
             } else {
-                String(describing: error)
+                tlsWords(in: String(describing: error))
             }
         return .unreachable(url: base.text, reason: reason.prefix(200).filter { !$0.isNewline })
     }

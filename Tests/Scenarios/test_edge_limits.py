@@ -388,6 +388,17 @@ def test_mistakes_are_named_with_their_line(tmp_path, setting, expected):
     assert answer.returncode != 0 and expected in said and "martlet.yaml:4" in said
 
 
+def test_a_socket_with_too_long_a_path_is_one_mistake(tmp_path):
+    file = tmp_path / "martlet.yaml"
+    file.write_text(
+        "providers: [{ id: sim, base_url: http://127.0.0.1:1/v1 }]\nmodels: [{ name: m, deployments: [{ provider: sim }] }]\n"
+        f"server: {{ tcp: off, unix_socket: /{'x' * 120} }}\n"
+    )
+    answer = run_cli("config", "check", "--config", str(file))
+    said = answer.stdout + answer.stderr
+    assert answer.returncode != 0 and "107" in said and "cannot be off" not in said
+
+
 def test_everything_is_shown_in_the_settings_in_force(tmp_path):
     answer = run_cli(
         "config", "show",

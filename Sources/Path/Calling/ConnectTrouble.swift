@@ -68,5 +68,5 @@ enum ConnectTrouble: Error, Hashable, CustomStringConvertible {
 
 /// The errors of a TLS library are long and tell the same several times.
 private func shortened(_ text: String) -> String {
-    text.contains("CERTIFICATE_VERIFY_FAILED") ? "the certificate is not trusted" : String(text.prefix(200))
+    text.contains("CERTIFICATE_VERIFY_FAILED") ? "the certificate is not trusted" : String(tlsWords(in: text).prefix(200))
 }
