@@ -2,6 +2,7 @@ import Glibc
 internal import NIOCore
 internal import NIOSSL
 import Synchronization
+import Vocabulary
 
 /// The certificate that we show to clients. Connections take it when they begin, so a new one needs no restart and touches none that is open.
 package final class ServerTLS: Sendable {
@@ -19,9 +20,21 @@ package final class ServerTLS: Sendable {
         package var lastFailure: String?
     }
 
-    private struct State {
+    /// A certificate with its key, and when it holds, in Unix seconds.
+    private struct Pair {
         var context: NIOSSLContext
+        var beginsAt: Int64
         var expiresAt: Int64
+
+        /// Why clients will not take it now; `nil` when it holds.
+        var trouble: String? {
+            let now = Int64(time(nil))
+            return now > expiresAt ? "has expired" : now < beginsAt ? "is not valid yet; look at the clock of this machine" : nil
+        }
+    }
+
+    private struct State {
+        var pair: Pair
         var reloads = Reloads()
         /// Of the files when they were last read, with success or without.
         var fingerprint: [FileFingerprint]
@@ -41,29 +54,31 @@ package final class ServerTLS: Sendable {
         self.keyFile = keyFile
         version = minimumVersion
         let fingerprint = [FileFingerprint(certificateFile), FileFingerprint(keyFile)]
-        let (context, expiresAt) = try ServerTLS.read(certificateFile, keyFile, minimumVersion)
-        state = Mutex(State(context: context, expiresAt: expiresAt, fingerprint: fingerprint))
+        state = Mutex(State(pair: try ServerTLS.read(certificateFile, keyFile, minimumVersion), fingerprint: fingerprint))
     }
 
     /// For a connection that begins now.
-    var context: NIOSSLContext { state.withLock { $0.context } }
+    var context: NIOSSLContext { state.withLock { $0.pair.context } }
 
     /// When the certificate in force ends, in Unix seconds.
-    package var expiresAt: Int64 { state.withLock { $0.expiresAt } }
+    package var expiresAt: Int64 { state.withLock { $0.pair.expiresAt } }
+
+    /// Why clients will not take the certificate in force: `has expired`. `nil` while it holds.
+    package var trouble: String? { state.withLock { $0.pair.trouble } }
 
     package var reloads: Reloads { state.withLock { $0.reloads } }
 
     /// Reads both files again; the new pair holds for connections from now on. Blocks on the disk: not for an event loop.
     ///
-    /// - Throws: when they are no usable pair; the old one then stays in force.
+    /// - Throws: when they are no usable pair, or one out of its time while the old one is not; the old one then stays in force.
     package func reload() throws(ServerTLSError) {
         // Before the reading: a change in between is then seen by the next look.
         let fingerprint = [FileFingerprint(certificateFile), FileFingerprint(keyFile)]
         do throws(ServerTLSError) {
-            let (context, expiresAt) = try ServerTLS.read(certificateFile, keyFile, version)
+            let pair = try ServerTLS.read(certificateFile, keyFile, version)
+            if let trouble = pair.trouble, self.trouble == nil { throw ServerTLSError("the certificate in \(certificateFile) \(trouble)") }
             state.withLock { state in
-                state.context = context
-                state.expiresAt = expiresAt
+                state.pair = pair
                 state.fingerprint = fingerprint
                 state.reloads.succeeded += 1
                 state.reloads.lastFailure = nil
@@ -90,7 +105,7 @@ package final class ServerTLS: Sendable {
         return true
     }
 
-    private static func read(_ certificateFile: String, _ keyFile: String, _ version: Version) throws(ServerTLSError) -> (NIOSSLContext, Int64) {
+    private static func read(_ certificateFile: String, _ keyFile: String, _ version: Version) throws(ServerTLSError) -> Pair {
         let chain: [NIOSSLCertificate]
         do {
             chain = try NIOSSLCertificate.fromPEMBytes(try bytes(of: certificateFile))
@@ -118,27 +133,23 @@ package final class ServerTLS: Sendable {
         // How long a connection that we end waits for the client's own goodbye. Most clients say none.
         configuration.shutdownTimeout = .seconds(1)
         do {
-            return (try NIOSSLContext(configuration: configuration), Int64(own.notValidAfter))
+            return Pair(
+                context: try NIOSSLContext(configuration: configuration), beginsAt: Int64(own.notValidBefore),
+                expiresAt: Int64(own.notValidAfter))
         } catch {
             throw ServerTLSError("the key in \(keyFile) does not belong to the first certificate in \(certificateFile)")
         }
     }
 
     private static func bytes(of path: String) throws(ServerTLSError) -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { throw ServerTLSError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: ServerTLS.fileMaxBytes + 1)
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress.map { $0 + count }, $0.count - count) }
-            if got < 0, errno == EINTR { continue }
-            guard got >= 0 else { throw ServerTLSError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
-            if got == 0 { break }
-            count += got
+        let bytes: [UInt8]
+        do throws(FileReadError) {
+            bytes = try PlainFile.read(path, upTo: ServerTLS.fileMaxBytes + 1)
+        } catch {
+            throw ServerTLSError("\(path) \(error)")
         }
-        guard count <= ServerTLS.fileMaxBytes else { throw ServerTLSError("\(path) is larger than any certificate or key") }
-        return Array(bytes.prefix(count))
+        guard bytes.count <= ServerTLS.fileMaxBytes else { throw ServerTLSError("\(path) is larger than any certificate or key") }
+        return bytes
     }
 
     private static let fileMaxBytes = 1 << 20
@@ -160,6 +171,9 @@ private struct FileFingerprint: Equatable {
     private var size = 0
     private var seconds = 0
     private var nanoseconds = 0
+    // A file that gets its permissions has not been written, but can be read at last.
+    private var changeSeconds = 0
+    private var changeNanoseconds = 0
 
     init(_ path: String) {
         var found = stat()
@@ -169,5 +183,7 @@ private struct FileFingerprint: Equatable {
         size = Int(found.st_size)
         seconds = Int(found.st_mtim.tv_sec)
         nanoseconds = Int(found.st_mtim.tv_nsec)
+        changeSeconds = Int(found.st_ctim.tv_sec)
+        changeNanoseconds = Int(found.st_ctim.tv_nsec)
     }
 }
