@@ -12,6 +12,22 @@ import Testing
         }
     }
 
+    @Test func `a header that would end its line is refused where it stands`() {
+        let found = mistakes(
+            #"""
+            rules:
+              - then:
+                  body: {}
+                  headers:
+                    x-good: "fine\tand tabbed"
+                    x-bad: "a\r\nset-cookie: b"
+                    "x-worse\r\nhost": c
+                    "x worst": d
+            """#)
+        #expect(found.map { String($0.prefix { $0 != " " }) } == ["s.yaml:6:", "s.yaml:7:", "s.yaml:8:"], "\(found)")
+        #expect(found.first?.contains("rules[0].then.headers.x-bad: has a line break") == true)
+    }
+
     @Test func `every mistake is told with its line and its path`() {
         let found = mistakes(
             """

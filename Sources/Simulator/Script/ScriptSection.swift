@@ -110,6 +110,18 @@ struct ScriptSection {
     func pairs(_ key: String) -> [(name: String, value: String)]? {
         guard let node = node(key) else { return nil }
         let section = ScriptSection(node, path: Self.join(path, key), keys: [], report: report)
-        return section.entries.compactMap { entry in section.text(entry.key).map { (entry.key, $0) } }
+        return section.entries.compactMap { entry in
+            guard let value = section.text(entry.key) else { return nil }
+            // What ends a line would begin another header, or the body (RFC 9110 §5.5).
+            guard !entry.key.isEmpty, entry.key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: ":") }) else {
+                section.fail(entry.key, "is no name that a header can have")
+                return nil
+            }
+            guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }) else {
+                section.fail(entry.key, "has a line break or another control character in it, which no header can have")
+                return nil
+            }
+            return (entry.key, value)
+        }
     }
 }
