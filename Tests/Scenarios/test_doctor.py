@@ -5,16 +5,18 @@ import hashlib
 import http.server
 import json
 import os
+import pathlib
 import re
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
 
-from processes import ADMIN_KEY, SIMULATOR_KEY, Simulator, free_port, run_cli
+from processes import ADMIN_KEY, SIMULATOR_KEY, Simulator, free_port, run_cli, wait_until
 
 CERTIFICATE = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
 
@@ -255,6 +257,52 @@ def test_a_provider_behind_tls_is_verified(setup, tmp_path_factory):
         assert examine(setup)[0] == "ok", "unless it is told"
     finally:
         simulator.stop()
+
+
+def test_what_a_crash_has_left_is_looked_at_and_left_as_it_is(make_gateway):
+    gateway = make_gateway(extra="journal: { max_size: 16MiB }\n").start()
+    gateway.create_key()
+    gateway.kill()
+    data = gateway.directory / "data"
+    assert (data / "martlet.db-wal").stat().st_size > 0
+    for index in [True, False]:
+        if not index:
+            (data / "martlet.db-shm").unlink()
+        before = state_of(data)
+        arguments = ["doctor", "--config", str(gateway.configuration), "--json", "--offline"]
+        done = run_cli(*arguments, directory=gateway.directory, environment=gateway.environment)
+        assert state_of(data) == before
+        checks = {finding["check"]: finding for finding in json.loads(done.stdout)["checks"]}
+        assert checks["database"]["status"] != "fail", checks["database"]
+
+
+def test_a_socket_is_looked_at_too(setup, make_gateway):
+    with tempfile.TemporaryDirectory(prefix="martlet-") as folder:
+        path = pathlib.Path(folder) / "own.sock"
+        change(setup, "server: { ", f"server: {{ tcp: off, unix_socket: {path}, ")
+
+        def finding():
+            checks = examine(setup, "--offline")[1]
+            assert "listener" not in checks
+            return checks["unix socket"]
+
+        assert finding()["status"] == "ok"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        assert finding()["status"] == "ok", "what a dead process left is replaced"
+        path.unlink()
+        path.write_text("")
+        assert finding()["status"] == "fail" and "another file" in finding()["message"]
+        path.unlink()
+        gateway = make_gateway()
+        change(gateway.configuration, "server: { ", f"server: {{ tcp: off, unix_socket: {path}, ")
+        gateway.spawn_server()
+        wait_until(lambda: "martlet listening" in gateway.output(), 20, "it listens")
+        assert finding()["status"] == "fail" and "another data directory" in finding()["message"]
+        done = run_cli("doctor", "--config", str(gateway.configuration), "--json", "--offline", directory=gateway.directory,
+                       environment=gateway.environment)  # fmt: skip
+        checks = {finding["check"]: finding for finding in json.loads(done.stdout)["checks"]}
+        assert checks["unix socket"]["status"] == "ok" and checks["health"] == {**checks["health"], "status": "ok", "message": "ready"}
 
 
 def test_a_running_gateway_is_asked(make_gateway):

@@ -56,6 +56,32 @@ import Vocabulary
         guard case .corrupt = error else { return #expect(Bool(false), "\(String(describing: error))") }
     }
 
+    @Test(arguments: [true, false]) func `a look at what a crash has left changes nothing of it`(hasIndex: Bool) async throws {
+        let store = try SQLiteStore.open(path: directory.store)
+        try await store.insert(KeyStoreContract.key(1))
+        // As a crash leaves it.
+        let crashed = directory.path + "/crashed.db"
+        for suffix in hasIndex ? ["", "-wal", "-shm"] : ["", "-wal"] {
+            try FileManager.default.copyItem(atPath: directory.store + suffix, toPath: crashed + suffix)
+        }
+        func state() throws -> [String: [String]] {
+            var state: [String: [String]] = [:]
+            for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) where name.hasPrefix("crashed") {
+                let attributes = try FileManager.default.attributesOfItem(atPath: directory.path + "/" + name)
+                let contents = try Data(contentsOf: URL(fileURLWithPath: directory.path + "/" + name))
+                state[name] = ["\(attributes[.modificationDate] ?? "")", contents.base64EncodedString()]
+            }
+            return state
+        }
+        let before = try state()
+        // Not the store itself: two connections of one process share what they may write.
+        let left = StoreInspection.look(at: crashed, isInUse: true)
+        #expect(try state() == before)
+        #expect(left.failure == nil && left.damages.isEmpty && left.isPartial == !hasIndex)
+        if hasIndex { #expect(left.version == Schema.currentVersion) }
+        try store.close()
+    }
+
     @Test func `tables of a later version are refused`() async throws {
         try SQLiteStore.open(path: directory.store).close()
         try runOutside("PRAGMA user_version = 1000", path: directory.store)

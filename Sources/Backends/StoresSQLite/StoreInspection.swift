@@ -1,4 +1,5 @@
 import GRDBSQLite
+import Glibc
 
 /// What a look at a store's file found, without changing it.
 package struct StoreInspection: Sendable, Equatable {
@@ -29,7 +30,10 @@ package struct StoreInspection: Sendable, Equatable {
         var connection: OpaquePointer?
         // What means something in a URI is escaped (https://sqlite.org/uri.html).
         let name = path.flatMap { "?#%".contains($0) ? "%" + String($0.asciiValue ?? 0, radix: 16) : String($0) }
-        let uri = "file:" + String(name) + (isInUse ? "?mode=ro" : "?mode=ro&immutable=1")
+        // With a log there is an index of it, which the one who writes keeps; SQLite would make one that is missing, and write into one that is not.
+        // Without it the log cannot be read, and the file alone may be half of a change: only its version is told then.
+        let readsLog = isInUse && access(path + "-shm", R_OK) == 0
+        let uri = "file:" + String(name) + (readsLog ? "?mode=ro&readonly_shm=1" : "?mode=ro&immutable=1")
         let opened = sqlite3_open_v2(uri, &connection, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nil)
         defer { sqlite3_close_v2(connection) }
         guard opened == SQLITE_OK, let connection else {
@@ -45,6 +49,10 @@ package struct StoreInspection: Sendable, Equatable {
                 Unmanaged.passUnretained(deadline).toOpaque())
             do throws(Failure) {
                 inspection.version = try texts("PRAGMA user_version", connection).first.flatMap { Int($0) }
+                guard readsLog == isInUse else {
+                    inspection.isPartial = true
+                    return inspection
+                }
                 inspection.damages = Array(try texts("PRAGMA quick_check(\(damagesMax))", connection).filter { $0 != "ok" })
             } catch {
                 if error.code == SQLITE_INTERRUPT { inspection.isPartial = true } else { inspection.failure = error.message }

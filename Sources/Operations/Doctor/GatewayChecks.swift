@@ -25,6 +25,7 @@ package struct GatewayChecks: Sendable {
         if settings.server.listensOnTCP {
             findings += await place("listener", settings.server.host, settings.server.port, isTLS: settings.server.tls != nil, holder)
         }
+        if let path = settings.server.unixSocket { findings += await unixSocket(path, holder) }
         if let place = settings.server.privateListener {
             findings += await self.place("private listener", place.host, place.port, isTLS: place.isTLS, holder)
         }
@@ -65,6 +66,52 @@ package struct GatewayChecks: Sendable {
             ]
         }
         return [Finding(check, .ok, "\(name) is this gateway's")] + (check == "listener" ? await health(base, connection, holder) : [])
+    }
+
+    private func unixSocket(_ path: String, _ holder: LockHolder?) async -> [Finding] {
+        let check = "unix socket"
+        if let connection = try? await GatewayConnection.open(unixSocket: path) {
+            let findings = await taken(check, path, connection, holder)
+            await connection.close()
+            return findings
+        }
+        guard holder == nil else {
+            return [
+                Finding(
+                    check, .warn, "the gateway that runs cannot be reached at \(path)",
+                    hint: "look at server.unix_socket_mode; or it was started otherwise: see needs_restart in GET /api/v1/config")
+            ]
+        }
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        guard let state = FileState(folder), state.isDirectory, access(folder, W_OK | X_OK) == 0 else {
+            return [Finding(check, .fail, "no socket can be made in \(folder)", hint: "create it, and let this user write to it")]
+        }
+        var found = stat()
+        guard lstat(path, &found) == 0, found.st_mode & S_IFMT != S_IFSOCK else { return [Finding(check, .ok, "\(path) is free")] }
+        return [Finding(check, .fail, "at \(path) is another file", hint: "move it away, or choose another server.unix_socket")]
+    }
+
+    /// Somebody listens on the socket. Without a key: nothing shows whose socket it is.
+    private func taken(_ check: String, _ path: String, _ connection: GatewayConnection, _ holder: LockHolder?) async -> [Finding] {
+        guard let answer = await connection.get("/"), APIValue(json: answer.body)?["name"]?.text == "martlet" else {
+            return [Finding(check, .fail, "\(path) is taken by another program", hint: "stop it, or choose another path")]
+        }
+        guard holder != nil else {
+            return [Finding(check, .fail, "\(path) is taken by a gateway with another data directory", hint: "stop it, or choose another path")]
+        }
+        let finding = Finding(check, .ok, "\(path) is this gateway's")
+        // Where it listens on TCP, too, it has been asked there.
+        guard !settings.server.listensOnTCP else { return [finding] }
+        guard let ready = await connection.get("/health/ready") else {
+            return [finding, Finding("health", .fail, "the gateway does not answer", hint: "look at its log")]
+        }
+        let reason = APIValue(json: ready.body)?["reason"]?.text
+        return [
+            finding,
+            ready.status == 200
+                ? Finding("health", .ok, "ready")
+                : Finding("health", .fail, "not ready: \(reason ?? "status \(ready.status)")", hint: "its log says more"),
+        ]
     }
 
     /// Binds for a moment, without listening: nobody can connect.

@@ -47,8 +47,17 @@ final class GatewayConnection: Sendable {
     /// - Parameter proof: `nil` without TLS.
     /// - Throws: when nobody can be reached there; a handshake that fails is found by the first request.
     static func open(host: String, port: Int, proof: Proof?) async throws -> GatewayConnection {
+        try await open(proof: proof) { try await $0.connect(host: host, port: port).get() }
+    }
+
+    /// - Throws: when nobody listens on that socket.
+    static func open(unixSocket path: String) async throws -> GatewayConnection {
+        try await open(proof: nil) { try await $0.connect(unixDomainSocketPath: path).get() }
+    }
+
+    private static func open(proof: Proof?, connect: (ClientBootstrap) async throws -> any Channel) async throws -> GatewayConnection {
         let seen = Seen()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(patience)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -58,7 +67,7 @@ final class GatewayConnection: Sendable {
                     try pipeline.addHandler(Asker(answerMaxBytes))
                 }
             }
-            .connect(host: host, port: port).get()
+        let channel = try await connect(bootstrap)
         let asker = try await channel.eventLoop.submit {
             NIOLoopBound(try channel.pipeline.syncOperations.handler(type: Asker.self), eventLoop: channel.eventLoop)
         }.get()
