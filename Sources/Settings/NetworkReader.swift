@@ -114,10 +114,10 @@ struct NetworkReader {
 func readableFile(_ section: SectionReader, _ key: String) -> String? {
     guard let path = section.name(key) else { return nil }
     do throws(FileReadError) {
-        _ = try PlainFile.read(path, upTo: 1)
-        return path
+        if try !PlainFile.read(path, upTo: 1).isEmpty { return path }
+        section.fail(key, "\(section.shownFile(key, path)) is empty")
     } catch {
         section.fail(key, "\(section.shownFile(key, path)) \(error)")
-        return nil
     }
+    return nil
 }

@@ -380,7 +380,7 @@ def test_certificates_that_cannot_be_used_keep_the_gateway_from_starting_and_say
         (f'client_cert: "{chain}"', "cannot be used"),  # no key in it
         (f'client_cert: "{tmp_path}/text.pem", client_key: "{key}"', "text.pem cannot be used"),
         (f'ca_file: "{tmp_path}/text.pem"', "text.pem cannot be used"),
-        (f'ca_file: "{tmp_path}/empty.pem"', "empty.pem cannot be read"),
+        (f'ca_file: "{tmp_path}/empty.pem"', "empty.pem is empty"),
         (f'ca_file: "{tmp_path}/none.pem"', "cannot be read"),
         (f'client_key: "{key}"', "no use without client_cert"),
     ]:
