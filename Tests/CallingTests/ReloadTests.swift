@@ -100,7 +100,7 @@ import Vocabulary
         #expect(try await bench.call().ends == 1)
         #expect(try await bench.server.connectionCount() == 1)
         #expect(try await bench.call(at: broken).fault == .unreachable)
-        #expect(bench.troubles.all == ["q: /no/such/file.pem: No such file or directory"])
+        #expect(bench.troubles.all == ["q: /no/such/file.pem cannot be read: No such file or directory"])
         try await bench.shutdown()
     }
 }
