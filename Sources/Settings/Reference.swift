@@ -1,3 +1,4 @@
+internal import Files
 import Vocabulary
 
 /// A value that stands somewhere else: `env://NAME` in the environment, `file:///PATH` in a file of its own.

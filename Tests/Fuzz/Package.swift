@@ -48,6 +48,7 @@ let package = Package(
             ],
             path: "Harness", swiftSettings: settings),
         ours("Vocabulary", "Vocabulary"),
+        ours("Files", "Files"),
         ours("Contracts", "Contracts", ["Vocabulary", nio]),
         ours("Dialects", "Dialects", ["Vocabulary", "CScan", nio]),
         ours("Walk", "Path/Walk", ["Vocabulary"]),
@@ -58,7 +59,7 @@ let package = Package(
         ours("Identity", "Path/Identity", sources: ["KeyFormat.swift"]),
         ours("Calling", "Path/Calling", ["Vocabulary", "Contracts", nio], sources: ["AnswerFacts.swift", "AnswerParser.swift"]),
         ours("Settling", "Path/Settling", ["Vocabulary", "Contracts", "CScan", logging]),
-        ours("Settings", "Settings", ["Vocabulary", yams]),
+        ours("Settings", "Settings", ["Vocabulary", "Files", yams]),
         ours(
             "Management", "Management", ["Vocabulary", "Contracts", httpTypes, nio],
             sources: [

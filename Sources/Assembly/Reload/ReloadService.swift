@@ -1,4 +1,5 @@
 import Contracts
+internal import Files
 import ServiceLifecycle
 import Settings
 import UnixSignals

@@ -1,3 +1,4 @@
+internal import Files
 import Glibc
 internal import NIOCore
 internal import NIOSSL
@@ -161,29 +162,5 @@ package struct ServerTLSError: Error, CustomStringConvertible, Equatable {
 
     init(_ description: String) {
         self.description = description
-    }
-}
-
-/// Which file stands behind a path, links followed; a file that is not there has one, too.
-private struct FileFingerprint: Equatable {
-    private var device: UInt = 0
-    private var inode: UInt = 0
-    private var size = 0
-    private var seconds = 0
-    private var nanoseconds = 0
-    // A file that gets its permissions has not been written, but can be read at last.
-    private var changeSeconds = 0
-    private var changeNanoseconds = 0
-
-    init(_ path: String) {
-        var found = stat()
-        guard stat(path, &found) == 0 else { return }
-        device = UInt(found.st_dev)
-        inode = UInt(found.st_ino)
-        size = Int(found.st_size)
-        seconds = Int(found.st_mtim.tv_sec)
-        nanoseconds = Int(found.st_mtim.tv_nsec)
-        changeSeconds = Int(found.st_ctim.tv_sec)
-        changeNanoseconds = Int(found.st_ctim.tv_nsec)
     }
 }

@@ -1,6 +1,6 @@
+import Files
 import Glibc
 import Testing
-import Vocabulary
 
 @Suite struct PlainFileTests {
     private static func failure(_ path: String) -> FileReadError? {

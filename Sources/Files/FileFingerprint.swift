@@ -1,6 +1,6 @@
-import Foundation
+import Glibc
 
-/// What tells one state of a file from another without reading it.
+/// What tells one state of a file from another without reading it; links are followed, and a file that is not there has one, too.
 package struct FileFingerprint: Sendable, Equatable {
     private var device: UInt64 = 0
     private var inode: UInt64 = 0
