@@ -143,6 +143,10 @@ def short(options):
 
 
 def long(options):
+    # A build meanwhile must not change what runs.
+    kept = KEPT / "martlet-fuzz"
+    kept.unlink(missing_ok=True)
+    options.binary = pathlib.Path(shutil.copy(options.binary, kept))
     limits = [f"-runs={options.runs}"] if options.runs else [f"-max_total_time={options.time or 600}"]
     return run(options, KEPT, limits)
 

@@ -137,8 +137,10 @@ private final class LaneBench {
         forgetRequests()
     }
 
-    /// The dispatcher's queue would keep this connection alive for ever with the requests that were answered in its place.
+    /// The timer of the lanes would keep all this alive for ever, and so would the dispatcher's queue with the requests that were answered in
+    /// its place.
     private func forgetRequests() {
+        lane.loop.finish()
         dispatcher.finish()
         guard isAsked else { return }
         let isEmpty = DispatchSemaphore(value: 0)
