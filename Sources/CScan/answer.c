@@ -252,7 +252,7 @@ static size_t feed_number(cscan_answer *answer, const uint8_t *bytes, size_t at,
 }
 
 void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length) {
-    if (answer->is_whole) {
+    if (answer->is_ended) {
         text_ended(answer, bytes, 0, length);
         return;
     }
@@ -306,6 +306,7 @@ void cscan_answer_feed(cscan_answer *answer, const uint8_t *bytes, size_t length
         case '}':
             container_closes(answer, &here, 1);
             if (answer->is_whole) {
+                answer->is_ended = 1;
                 text_ended(answer, bytes, at, length);
                 at = length;
             }

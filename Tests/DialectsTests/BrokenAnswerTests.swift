@@ -40,6 +40,13 @@ import Vocabulary
         #expect(!cut.isWholeObject)
     }
 
+    @Test func `what stands behind the end is not read, however it is cut`() {
+        let text = #"{"choices":[]}x{"error":1,"usage":{"prompt_tokens":1,"completion_tokens":2}}"#
+        var cut = OpenAIAnswerMeter()
+        for byte in text.utf8 { cut.feed(ByteBuffer(bytes: [byte])) }
+        for meter in [cut, meter(text)] { #expect(!meter.isWholeObject && !meter.hasError && meter.usage == nil && meter.hasResult) }
+    }
+
     @Test(
         arguments: [
             #"data: {"choices":[{"delta":{"content":undefined}}]}"#, #"data: {"choices":[{"delta":{"content":"x"}]}"#, "data: {\"choices\":[",

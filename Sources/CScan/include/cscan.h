@@ -96,6 +96,7 @@ typedef struct {
     uint8_t is_whole;         // and its last brace has been read, and nothing on the way to it was malformed
     uint8_t is_malformed;     // a bracket that closes another kind, a word that no JSON has, or bytes behind the end
     // The state between two feeds.
+    uint8_t is_ended;         // the last brace has been read: what follows is only looked at for being there
     uint8_t phase;
     uint8_t escaped;
     uint8_t key_length;
