@@ -13,6 +13,7 @@ struct YAMLSource {
     let file: String
     private var problems: [SettingsError.Problem] = []
     private var nodeCount = 0
+    private let lineCount: Int
 
     /// - Returns: the tree, null for an empty file. Duplicate keys and unknown tags are problems with the tree still being usable.
     /// - Throws: what keeps the file from being read at all.
@@ -40,7 +41,7 @@ struct YAMLSource {
         }
         do {
             guard let node = try Yams.compose(yaml: text) else { return (ConfigNode(.null, origin: Origin(.file(file, line: 1, column: 1))), []) }
-            var source = YAMLSource(file: file)
+            var source = YAMLSource(file: file, lineCount: lineCount(of: text))
             let root = source.convert(node, fallback: nil, path: "")
             return (root, source.problems)
         } catch {
@@ -48,12 +49,19 @@ struct YAMLSource {
         }
     }
 
-    private init(file: String) {
+    private init(file: String, lineCount: Int) {
         self.file = file
+        self.lineCount = lineCount
+    }
+
+    /// YAML ends lines at more than LF.
+    private static func lineCount(of text: String) -> Int {
+        text.unicodeScalars.count { ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"].contains($0) } + 1
     }
 
     private func origin(_ mark: Mark?) -> Origin {
-        Origin(.file(file, line: mark?.line ?? 1, column: mark?.column ?? 1))
+        // An empty document that ends without a line end is said to stand on the line behind the last one.
+        Origin(.file(file, line: min(mark?.line ?? 1, lineCount), column: mark?.column ?? 1))
     }
 
     private mutating func report(_ mark: Mark?, _ path: String, _ reason: String) {

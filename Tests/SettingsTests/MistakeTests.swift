@@ -242,4 +242,13 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     @Test func `is shown as it stands where it is no reference`() {
         #expect(problems("server: { port: \(Self.secret) }\n\(leastYAML)").first?.reason.contains("'\(Self.secret)'") == true)
     }
+
+    @Test func `an empty document has its mistake on a line that is there`() {
+        do throws(SettingsError) {
+            _ = try Settings.load(yaml: "---", file: "f.yaml", environment: [:])
+            Issue.record("taken")
+        } catch {
+            #expect(error.problems.allSatisfy { ($0.line ?? 1) == 1 })
+        }
+    }
 }
