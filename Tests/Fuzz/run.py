@@ -28,6 +28,8 @@ LENGTH = 2048
 # One input may not take longer, in seconds, nor the process more memory, in megabytes.
 INPUT_SECONDS = 10
 MEMORY_MB = 2500
+# How libFuzzer ends when somebody stops it: no finding, but no whole run either.
+STOPPED = (72, -2, -15)
 # What one file of the corpus, and all of a target, may take in the repository.
 CORPUS_FILE_MAX_BYTES = 3000
 CORPUS_MAX_FILES = 120
@@ -101,7 +103,7 @@ def fuzz(options, target, folder, limits):
 
 def show(result):
     line = f"{result['target']:<11} {result['runs']:>10} runs {result['runs'] / max(result['seconds'], 0.1):>8.0f}/s {result['edges']:>6} edges"
-    print(line + ("" if result["status"] == 0 else "   FINDING"), flush=True)
+    print(line + ("" if result["status"] == 0 else "   STOPPED" if result["status"] in STOPPED else "   FINDING"), flush=True)
     if result["status"] != 0:
         interesting = [text for text in result["text"].splitlines() if re.search(r"Fatal error|ERROR|SUMMARY|Test unit written|Base64", text)]
         print("\n".join("    " + text[:600] for text in interesting[:12]))
@@ -116,11 +118,14 @@ def run(options, folder, limits):
             show(results[-1])
     if options.xunit_output:
         write_xunit(options.xunit_output, results)
-    found = [result["target"] for result in results if result["status"] != 0]
+    stopped = [result["target"] for result in results if result["status"] in STOPPED]
+    found = [result["target"] for result in results if result["status"] != 0 and result["target"] not in stopped]
     print(f"fuzzing: {sum(result['runs'] for result in results)} runs of {len(results)} targets, " + (f"findings in {', '.join(found)}" if found else "no finding"))
+    if stopped:
+        print(f"stopped before their time: {', '.join(stopped)}")
     if found:
         print(f"the inputs are in {FINDINGS}; MARTLET_FUZZ_TARGET=NAME {options.binary} INPUT runs one of them again")
-    return 1 if found else 0
+    return 1 if found or stopped else 0
 
 
 def write_xunit(path, results):
